@@ -1,0 +1,55 @@
+"""Where things lie: the checkout, the build folder, the cache, the mirror, the package's own files."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@cache
+def root() -> Path | None:
+    """Return the checkout that this package is imported from, or None for an installed wheel."""
+    folder = PACKAGE.parent
+    return folder if (folder / "pyproject.toml").is_file() else None
+
+
+def base_dir() -> Path:
+    """Return the folder below which a run writes: the checkout, else the current folder."""
+    return root() or Path.cwd()
+
+
+def build_dir(profile: str) -> Path:
+    """Return the build folder of a profile, ``_build/<profile>``; it may not exist yet."""
+    return base_dir() / "_build" / profile
+
+
+def package_file(relative: str) -> Path:
+    """Return a file that travels with the package (cards, split indices, claims, results).
+
+    Parameters
+    ----------
+    relative : str
+        Path inside the repository, such as ``"data/breastmnist.yml"``.
+
+    Returns
+    -------
+    Path
+        The file in the checkout, else its copy inside the wheel; it need not exist.
+    """
+    checkout = root()
+    return checkout / relative if checkout else PACKAGE / "_data" / relative
+
+
+def cache_dir() -> Path:
+    """Return the download cache: ``MEDLIB_CACHE``, else the checkout's, else the user's."""
+    if "MEDLIB_CACHE" in os.environ:
+        return Path(os.environ["MEDLIB_CACHE"]).expanduser()
+    checkout = root()
+    return checkout / "data" / "cache" if checkout else Path.home() / ".cache" / "medlib"
+
+
+def mirror_dir() -> Path | None:
+    """Return the folder named by ``MEDLIB_MIRROR``, or None where it is unset or empty."""
+    value = os.environ.get("MEDLIB_MIRROR", "")
+    return Path(value).expanduser() if value else None

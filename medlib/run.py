@@ -1,0 +1,171 @@
+"""The run of one chapter: its profile, seeds, device and data, opened by `begin`."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medlib import paths
+from medlib.errors import DataUnavailable, MedlibError
+from medlib.profiles import Profile, profile_named
+
+if TYPE_CHECKING:
+    from medlib.data import Dataset
+    from medlib.train import Recipe
+
+_active: "Run | None" = None
+
+
+@dataclass
+class Run:
+    """One execution of one chapter.
+
+    Attributes
+    ----------
+    chapter : str
+        File name of the chapter without its ending, such as ``03-05-resnet``.
+    profile : Profile
+        The workload.
+    seeds : tuple of int
+        The seeds to train with, counted up from the run's first seed.
+    device : str
+        ``"cpu"`` or ``"cuda"``.
+    synthetic : bool
+        True once a phantom had to stand in for a real data set: such a run gives no results.
+    build : Path
+        Folder that the run writes below.
+    """
+
+    chapter: str
+    profile: Profile
+    seeds: tuple[int, ...]
+    device: str
+    build: Path
+    synthetic: bool = False
+    loaded: dict[str, "Dataset"] = field(default_factory=dict)
+
+    def load(self, name: str, *, phantom: bool = True) -> "Dataset":
+        """Load a data set at the size of the profile.
+
+        Parameters
+        ----------
+        name : str
+            Name of a card, such as ``"breastmnist"``.
+        phantom : bool
+            Whether generated images may stand in where the real ones are missing; the page
+            then says so, and no number of the run is a result.
+
+        Raises
+        ------
+        DataUnavailable
+            Where the set is missing and `phantom` is False.
+        """
+        if name not in self.loaded:
+            self.loaded[name] = self._sized(self._real_or_phantom(name, phantom))
+        return self.loaded[name]
+
+    def recipe(self, recipe: "Recipe") -> "Recipe":
+        """Return the recipe at the size of the profile: in ``fast``, a few steps only."""
+        from dataclasses import replace
+
+        if self.profile.max_steps is not None:
+            recipe = recipe.capped(self.profile.max_steps)
+        return replace(recipe, amp=True) if self.profile.amp else recipe
+
+    def measure(self, key: str, value: float, *, unit: str) -> None:
+        """Keep a measured time or memory; never part of what runs are compared by."""
+        from medlib.results import measure
+
+        measure(key, value, unit=unit)
+
+    def _real_or_phantom(self, name: str, phantom: bool) -> "Dataset":
+        from medlib import data
+
+        try:
+            return data.load(name)
+        except DataUnavailable as error:
+            if not phantom:
+                raise
+            self.synthetic = True
+            _announce_phantom(name, error)
+            return data.phantoms.phantom_like(data.card(name))
+
+    def _sized(self, dataset: "Dataset") -> "Dataset":
+        cap = self.profile.max_images
+        return dataset if cap is None else dataset.subset(cap)
+
+
+def begin(chapter: str, *, profile: str = "cpu", seed: int = 0, device: str = "auto") -> Run:
+    """Open the run of a chapter: theme, threads, seeds and a fresh results file.
+
+    Parameters
+    ----------
+    chapter : str
+        File name of the chapter without its ending.
+    profile : {"fast", "cpu", "gpu"}
+        How much work the run does.
+    seed : int
+        First seed; the others count up from it.
+    device : {"auto", "cpu", "cuda"}
+        Where it runs; ``auto`` takes a GPU where there is one.
+
+    Raises
+    ------
+    MedlibError
+        For an unknown profile, a seed that is no whole number >= 0, or an absent device.
+    """
+    global _active
+    workload = profile_named(profile)
+    if not isinstance(seed, int) or seed < 0:
+        raise MedlibError(f"the seed must be a whole number >= 0, got {seed!r}")
+    seeds = tuple(range(seed, seed + workload.seeds))
+    _active = Run(chapter, workload, seeds, resolve_device(device), paths.build_dir(profile))
+    _prepare(_active)
+    return _active
+
+
+def current() -> Run:
+    """Return the run that `begin` opened last in this process.
+
+    Raises
+    ------
+    MedlibError
+        Where no run is open.
+    """
+    if _active is None:
+        raise MedlibError("no run is open: call medlib.begin('PP-CC-name', profile=...) first")
+    return _active
+
+
+def resolve_device(device: str) -> str:
+    """Turn ``auto`` into the device there is, and refuse one that is absent."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MedlibError("device 'cuda' was asked for, but there is no GPU: use 'auto' or 'cpu'")
+    if device not in {"cpu", "cuda"}:
+        raise MedlibError(f"unknown device {device!r}: choose 'auto', 'cpu' or 'cuda'")
+    return device
+
+
+def _prepare(run: Run) -> None:
+    """Set what every chapter shares, so that a chapter starts with one line."""
+    import torch
+
+    from medlib import plots, results, train
+
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    plots.set_theme()
+    train.seed_everything(run.seeds[0])
+    results.open_results(run)
+
+
+def _announce_phantom(name: str, error: DataUnavailable) -> None:
+    """Print the banner of a page that had to run on generated images."""
+    print(
+        f"PHANTOM DATA: the data set '{name}' is not here, so generated images stand in for it.\n"
+        f"Nothing on this page that depends on it is a result. {error}"
+    )
