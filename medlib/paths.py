@@ -1,4 +1,4 @@
-"""Where things lie: the checkout, the build folder, the cache, the mirror, the package's own files."""
+"""Where things lie: the checkout, the build folder, the cache, the mirror, packaged files."""
 
 import os
 from functools import cache

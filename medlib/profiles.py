@@ -1,4 +1,4 @@
-"""What a profile means: the workload of a run, in one table (where it runs is the device's matter)."""
+"""What a profile means: the workload of a run, in one table; where it runs, the device says."""
 
 from dataclasses import dataclass
 

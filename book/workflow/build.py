@@ -1,0 +1,256 @@
+"""`make book`: data, chapters (through Snakemake), verdicts, site; a second call does nothing.
+
+One failing chapter stops nothing else: the site is written, the page shows the error, and the exit
+code is 1.
+"""
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from book.workflow import chapters, fingerprint, source
+from book.workflow.progress import Progress, clock
+from medlib import paths
+from medlib.errors import MedlibError
+from medlib.profiles import profile_named
+
+ROOT = Path(__file__).resolve().parents[2]
+INPUTS = ("book", "notebooks", "data", "results", "_config.yml", "_toc.yml", "Snakefile", "medlib")
+GATES = ("lint", "lock_check")
+
+
+def build(profile: str, cores: int, only: str | None, seed: int, device: str) -> int:
+    """Build the book of a profile and return the exit code."""
+    stems = [only] if only else [chapter.stem for chapter in chapters.chapters()]
+    with lock(paths.base_dir() / "_build"):
+        for stem in stems:
+            fingerprint.write(stem, profile, seed, device)
+        key = state_key(profile, only)
+        if _complete(profile) == key:
+            print(f"Nothing to do: the book (profile {profile}) is up to date.")
+            print(where_to_open(profile, only))
+            return 0
+        started = time.monotonic()
+        failed = run_gates()
+        get_data(profile)
+        failed += run_chapters(stems, profile, cores, seed, device)
+        failed += show_verdicts(profile)
+        failed += build_site(profile, only)
+        print(f"\nTook {clock(time.monotonic() - started)}. {where_to_open(profile, only)}")
+        for problem in failed:
+            print(f"FAILED: {problem}")
+        if not failed:
+            _finished(profile, state_key(profile, only))
+        return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep a second build out of the same checkout, with a message instead of a muddle."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise MedlibError(
+                f"another build runs in this checkout (process {handle.read().strip()}): "
+                "wait for it, or stop it with Ctrl-C where it runs"
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def state_key(profile: str, only: str | None) -> str:
+    """Hash everything that the book is made from; equal keys mean that there is nothing to do."""
+    digest = hashlib.sha256(f"{profile} {only}".encode())
+    prints = sorted((paths.build_dir(profile) / "fingerprints").glob("*.json"))
+    for path in [*prints, *_input_files()]:
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def run_gates() -> list[str]:
+    """Run the static checks that guard the build: claims, prose, the lock on the test labels."""
+    failed = []
+    for gate in GATES:
+        done = subprocess.run([sys.executable, "-m", f"book.workflow.{gate}"], cwd=ROOT)
+        if done.returncode:
+            failed.append(f"gate '{gate}' (its findings stand above)")
+    return failed
+
+
+def get_data(profile: str) -> None:
+    """Download the default data sets; where that fails the chapters say so and the build goes on."""
+    from medlib.data import commands
+
+    print(f"Profile {profile}: looking for the data sets ...")
+    commands.ensure_default()
+
+
+def run_chapters(stems: list[str], profile: str, cores: int, seed: int, device: str) -> list[str]:
+    """Execute the chapters that need it, side by side, and return what went wrong."""
+    folder = paths.build_dir(profile)
+    todo = [stem for stem in stems if _outdated(stem, profile)]
+    print(f"{len(todo)} of {len(stems)} chapters to execute (logs: {_short(folder / 'logs')}) ...")
+    if not todo:
+        return _problems(stems, profile)
+    progress = Progress(folder / "stamps", todo, cores)
+    print(f"about {clock(progress.remaining())} on {cores} cores")
+    code = _snakemake(stems, profile, cores, seed, device, progress)
+    problems = _problems(stems, profile)
+    if code and not problems:
+        problems.append(f"Snakemake ended with {code}: see {_short(folder / 'logs/snakemake.log')}")
+    return problems
+
+
+def show_verdicts(profile: str) -> list[str]:
+    """Print how the run compares with the published edition; a difference fails nothing here."""
+    if not profile_named(profile).results:
+        return []
+    from medlib import verify
+
+    print()
+    print(verify.verify(profile).table())
+    return []
+
+
+def build_site(profile: str, only: str | None) -> list[str]:
+    """Build the site in a process of its own (Sphinx leaves much behind)."""
+    print("\nBuilding the site ...")
+    command = [sys.executable, "-m", "book.workflow.site", "--profile", profile]
+    done = subprocess.run([*command, *(["--only", only] if only else [])], cwd=ROOT)
+    return ["the site: warnings count as errors, see above"] if done.returncode else []
+
+
+def where_to_open(profile: str, only: str | None) -> str:
+    """Say where the pages lie and how to look at them."""
+    folder = paths.build_dir(profile) / "html"
+    page = folder / (f"notebooks/{only}.html" if only else "index.html")
+    return f"Open {page}\nor: make serve PROFILE={profile}, then http://localhost:8000"
+
+
+def _snakemake(
+    stems: list[str], profile: str, cores: int, seed: int, device: str, progress: Progress
+) -> int:
+    """Run Snakemake with its state below ``_build``; Ctrl-C stops it and loses nothing."""
+    folder = paths.build_dir(profile)
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    needs = {s: source.needs(source.read(chapters.chapter(s).source)) for s in stems}
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(folder.parent), "--cores", str(cores), "--keep-going", "--nolock",
+        "--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor", "--config",
+        f"root={ROOT}", f"profile={profile}", f"seed={seed}", f"device={device}",
+        f"chapters={','.join(stems)}", f"predecessors={json.dumps(needs)}",
+    ]  # fmt: skip
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / ".cache")}
+    with (folder / "logs" / "snakemake.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        try:
+            while process.poll() is None:
+                progress.poll()
+                time.sleep(0.3)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+            raise
+    progress.poll()
+    return process.returncode
+
+
+def _outdated(stem: str, profile: str) -> bool:
+    """Tell whether a chapter's stamp is missing or older than its fingerprint."""
+    folder = paths.build_dir(profile)
+    stamp, known = folder / f"stamps/{stem}.json", folder / f"fingerprints/{stem}.json"
+    return not stamp.exists() or stamp.stat().st_mtime_ns < known.stat().st_mtime_ns
+
+
+def _problems(stems: list[str], profile: str) -> list[str]:
+    """Read the stamps: failures are problems, missing data are counted and said."""
+    found, missing = [], []
+    for stem in stems:
+        path = paths.build_dir(profile) / "stamps" / f"{stem}.json"
+        stamp = json.loads(path.read_text("utf-8")) if path.exists() else {"status": "not run"}
+        log = _short(paths.build_dir(profile) / "logs" / f"{stem}.log")
+        if stamp["status"] in {"failed", "not run"}:
+            found.append(f"chapter {stem}: {stamp.get('error') or 'did not finish'} (log: {log})")
+        elif stamp["status"] == "missing-data" or stamp["synthetic"]:
+            missing.append(stem)
+    if missing:
+        print(
+            f"{len(missing)} chapters ran without their real data ({', '.join(missing)}): their "
+            "pages say so. `make data` gets the data; the pages name the files."
+        )
+    return found
+
+
+def _input_files() -> list[Path]:
+    """List the files that the book is made from, in a fixed order."""
+    found: list[Path] = []
+    for name in INPUTS:
+        path = ROOT / name
+        found += [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    skipped = {"__pycache__", "cache"}
+    return [p for p in found if not skipped & set(p.relative_to(ROOT).parts)]
+
+
+def _complete(profile: str) -> str | None:
+    path = paths.build_dir(profile) / "complete"
+    return path.read_text("utf-8") if path.exists() else None
+
+
+def _finished(profile: str, key: str) -> None:
+    (paths.build_dir(profile) / "complete").write_text(key, encoding="utf-8")
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def main() -> int:
+    """Build, with one-line errors: a full disk, a second build, Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--only", help="one chapter, such as 03-05-resnet")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--site-only", action="store_true")
+    args = parser.parse_args()
+    try:
+        profile_named(args.profile)
+        if args.site_only:
+            return 1 if build_site(args.profile, args.only) else 0
+        if args.only:
+            chapters.chapter(args.only)
+        return build(args.profile, args.cores, args.only, args.seed, args.device)
+    except MedlibError as error:
+        print(f"make book: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"make book: the disk is full ({error.filename}): free some space and run it again;"
+              " finished chapters are kept", file=sys.stderr)  # fmt: skip
+        return 2
+    except KeyboardInterrupt:
+        print("\nmake book: stopped by you; finished chapters are kept, run it again to go on")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

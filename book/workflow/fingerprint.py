@@ -1,0 +1,84 @@
+"""Fingerprints: all that the result of a chapter depends on, in one small file a chapter.
+
+Snakemake reruns a chapter when its fingerprint file is newer than its stamp. The file is written
+only where its content changes, so a touched file or a changed comment reruns nothing, and a change
+in one module of medlib reruns just the chapters whose imports reach that module.
+"""
+
+import ast
+import hashlib
+import json
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from book.workflow import chapters, imports, source
+from medlib import data, paths
+from medlib.profiles import profile_named
+
+VERSIONED = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib")
+
+
+def fingerprint(stem: str, profile: str, seed: int, device: str) -> dict:
+    """Return what the result of a chapter depends on."""
+    notebook = source.read(chapters.chapter(stem).source)
+    code = "\n".join(source.plain_python(cell.source) for cell in source.code_cells(notebook))
+    names = cards_named(code)
+    return {
+        "chapter": stem,
+        "profile": {"name": profile, "workload": repr(profile_named(profile))},
+        "seed": seed,
+        "device": device,
+        "source": hashlib.sha256(source.text(notebook).encode()).hexdigest()[:16],
+        "medlib": {name: imports.module_hash(name) for name in sorted(imports.reached(code))},
+        "executor": imports.code_hash(Path(__file__).with_name("execute.py").read_text("utf-8")),
+        "claims": claims_of(stem),
+        "cards": {name: _file_hash(f"data/{name}.yml") for name in names},
+        "data": data.data_status(names) if names else {},
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def cards_named(code: str) -> list[str]:
+    """Return the data sets that a chapter names as string literals."""
+    strings = {n.value for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Constant)}
+    return sorted(name for name in data.cards() if name in strings)
+
+
+def claims_of(stem: str) -> list[dict]:
+    """Return the parts of a chapter's claims that the run depends on (not their wording)."""
+    return [
+        {key: claim.get(key) for key in ("id", "kind", "metric", "data", "seeds")}
+        for claim in _claims()
+        if claim.get("chapter") == stem
+    ]
+
+
+def write(stem: str, profile: str, seed: int, device: str) -> Path:
+    """Write the fingerprint of a chapter where it changed; forget a run that failed."""
+    path = paths.build_dir(profile) / "fingerprints" / f"{stem}.json"
+    text = json.dumps(fingerprint(stem, profile, seed, device), indent=1, sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    stamp = paths.build_dir(profile) / "stamps" / f"{stem}.json"
+    if stamp.exists() and json.loads(stamp.read_text("utf-8"))["status"] == "failed":
+        stamp.unlink()
+    return path
+
+
+@cache
+def _claims() -> list[dict]:
+    return yaml.safe_load(paths.package_file("book/claims.yml").read_text("utf-8")) or []
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in VERSIONED}
+
+
+def _file_hash(relative: str) -> str:
+    return hashlib.sha256(paths.package_file(relative).read_bytes()).hexdigest()[:16]

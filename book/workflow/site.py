@@ -1,0 +1,45 @@
+"""Build the site from the stage folder with Jupyter Book's own Sphinx call, warnings as errors."""
+
+import argparse
+import sys
+
+from book.workflow.stage import stage
+from medlib import paths
+
+
+def build(profile: str, only: str | None = None) -> int:
+    """Stage and build the site of a profile into ``_build/<profile>/html``.
+
+    Returns
+    -------
+    int
+        0, or 1 where Sphinx warned or failed; the pages are written in any case.
+    """
+    from jupyter_book.sphinx import build_sphinx
+
+    target = stage(profile, only)
+    folder = paths.build_dir(profile)
+    status = build_sphinx(
+        str(target),
+        str(folder / "html"),
+        path_config=str(target / "_config.yml"),
+        confoverrides={"external_toc_path": str(target / "_toc.yml"), "nitpicky": only is None},
+        doctreedir=str(folder / "doctrees"),
+        warningiserror=only is None,
+        keep_going=True,
+        quiet=True,
+    )
+    return 0 if status == 0 else 1
+
+
+def main() -> int:
+    """Build the site of the profile named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--only")
+    args = parser.parse_args()
+    return build(args.profile, args.only)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Assemble the stage folder, by content: prose, executed notebooks, generated pages, settings.
+
+Sphinx rebuilds the pages whose files are newer than its doctrees, so a file is written only where
+its content differs, and what no longer belongs is removed.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+from book.workflow import banners, chapters, report, source
+from medlib import paths
+
+ROOT = Path(__file__).resolve().parents[2]
+PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
+
+
+def stage(profile: str, only: str | None = None) -> Path:
+    """Bring ``_build/<profile>/site-src`` up to date and return it.
+
+    Parameters
+    ----------
+    profile : str
+        Whose run the pages show.
+    only : str, optional
+        Stem of the one chapter to take in, for a quick look.
+    """
+    build = paths.build_dir(profile)
+    target = build / "site-src"
+    generated = build / "generated"
+    generated.mkdir(parents=True, exist_ok=True)
+    report.write_pages(profile, generated)
+    wanted = dict(_files(profile, generated, only))
+    for relative, content in wanted.items():
+        _write(target / relative, content)
+    _remove_others(target, set(wanted))
+    return target
+
+
+def _files(profile: str, generated: Path, only: str | None) -> Iterator[tuple[str, bytes]]:
+    """Yield every staged file as (relative path, content)."""
+    yield "_config.yml", _config(profile)
+    yield "_toc.yml", _toc(only)
+    for path in sorted((ROOT / "book").rglob("*")):
+        inside = path.relative_to(ROOT / "book")
+        if path.is_file() and path.suffix in PROSE and inside.parts[0] not in {"workflow", "_ext"}:
+            yield f"book/{inside.as_posix()}", path.read_bytes()
+    for path in sorted(generated.glob("*.md")):
+        yield f"book/{path.name}", path.read_bytes()
+    for chapter in chapters.chapters():
+        if only in (None, chapter.stem):
+            yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile)
+
+
+def _config(profile: str) -> bytes:
+    """Return the configuration with what only this run knows."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    config["repository"]["url"] = chapters.repository_url()
+    config["sphinx"]["local_extensions"] = {
+        name: str(ROOT / "book" / "_ext") for name in ("medlib_claims", "medlib_site")
+    }
+    config["sphinx"]["config"] |= {
+        "medlib_profile": profile,
+        "medlib_build_dir": str(paths.build_dir(profile)),
+        "medlib_published_dir": str(ROOT / "results"),
+    }
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+
+
+def _toc(only: str | None) -> bytes:
+    """Return the table of contents; with `only`, the prose pages and that chapter."""
+    text = (ROOT / "_toc.yml").read_text("utf-8")
+    if only is None:
+        return text.encode()
+    toc = yaml.safe_load(text)
+    for part in toc["parts"]:
+        part["chapters"] = [
+            entry
+            for entry in part["chapters"]
+            if not entry["file"].startswith("notebooks/") or entry["file"].endswith(only)
+        ]
+    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
+    return yaml.safe_dump(toc, sort_keys=False, allow_unicode=True).encode()
+
+
+def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
+    """Return the executed chapter with its number, its banners and the card of its run."""
+    build = paths.build_dir(profile)
+    executed = build / "executed" / f"{chapter.stem}.ipynb"
+    stamp = _read_json(build / "stamps" / f"{chapter.stem}.json")
+    notebook = jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+    _number(notebook, chapter.number, banners.top(stamp, profile))
+    if stamp.get("status") == "missing-data":
+        notebook.cells = _until_error(notebook)
+    card = nbformat.v4.new_markdown_cell(banners.card(stamp, chapter.stem), id="run-card")
+    notebook.cells.append(card)
+    return jupytext.writes(notebook, fmt="ipynb").encode()
+
+
+def _number(notebook: NotebookNode, number: str, banner: str) -> None:
+    """Put the chapter's number into its title and the banner below it."""
+    first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = first.source.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("# "))
+    lines[at] = f"# {number} {lines[at][2:].strip()}"
+    if banner:
+        lines.insert(at + 1, f"\n{banner}\n")
+    first.source = "\n".join(lines)
+
+
+def _until_error(notebook: NotebookNode) -> list[NotebookNode]:
+    """Cut the traceback of a chapter whose data are missing: the banner says it in a sentence."""
+    for cell in source.code_cells(notebook):
+        cell.outputs = [o for o in cell.outputs if o.output_type != "error"]
+    return notebook.cells
+
+
+def _read_json(path: Path) -> dict:
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file where its content differs, so that its time tells of a real change."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _remove_others(target: Path, wanted: set[str]) -> None:
+    """Remove what an earlier stage left and nothing wants any more."""
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            shutil.rmtree(path)
+        elif path.is_file() and path.relative_to(target).as_posix() not in wanted:
+            path.unlink()
