@@ -1,0 +1,382 @@
+"""The one door to the test labels: score a model once, keep every image's scores in a file.
+
+`evaluate_once` is the only function of the book that sees test labels, once for each model, seed,
+data set and input variant of a chapter. It writes the scores and the labels of every image to a CSV
+file, and everything that is said about the test split later (intervals, calibration, tables, plots)
+is computed from that file. `evaluate_audit` is a second door for the two chapters whose subject is
+the misuse itself. A static test, ``book/workflow/lock_check.py``, finds any other way.
+"""
+
+import csv
+import io
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medlib import paths
+from medlib.errors import MedlibError, TestSplitUsed
+from medlib.metrics import METRICS, check_probabilities, check_scores
+from medlib.run import Run, current
+
+if TYPE_CHECKING:
+    from medlib.data import Dataset
+
+AUDIT_CHAPTERS = {
+    "02-03": "shows what a split that leaks does to the test score",
+    "04-08": "shows what choosing the epoch on the test split does to a benchmark",
+}
+_NAME = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+_FILE = re.compile(
+    r"(?P<model_id>.+?)__(?P<data>.+?)__seed(?P<seed>\d+)(?:__(?P<variant>.+?))?(?:__phantom)?"
+)
+_looks: tuple[Run | None, set[str]] = (None, set())
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The scores of one model on one test split, image by image.
+
+    Attributes
+    ----------
+    model_id, data, variant : str
+        The model's id, the data set's name, the input variant (empty for the plain images).
+    seed : int
+        Seed of the training.
+    labels : array of shape (N,) or (N, K), int64
+    probabilities : array of shape (N, K), float64
+        As they stand in the file: rounded to six significant digits.
+    index : array of shape (N,), int64
+        Position of each image in its source.
+    groups : array of shape (N,), str, or None
+        Patients, where the data set names them.
+    synthetic : bool
+        True for generated images (phantoms): such scores are never a result.
+    path : Path or None
+        The file.
+    published : bool
+        True for scores of the published edition that stand in for the run's own.
+    """
+
+    model_id: str
+    data: str
+    seed: int
+    variant: str
+    labels: np.ndarray
+    probabilities: np.ndarray
+    index: np.ndarray
+    groups: np.ndarray | None = None
+    synthetic: bool = False
+    path: Path | None = None
+    published: bool = False
+
+    @property
+    def filename(self) -> str:
+        """Name of the CSV file: ``model__data__seed0[__variant][__phantom].csv``."""
+        parts = [self.model_id, self.data, f"seed{self.seed}", self.variant]
+        parts += ["phantom"] if self.synthetic else []
+        return "__".join(part for part in parts if part) + ".csv"
+
+    def value(self, metric: str) -> float:
+        """Compute a metric of `medlib.metrics.METRICS` by name, such as ``"auc"``."""
+        if metric not in METRICS:
+            raise MedlibError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
+        return METRICS[metric](self.labels, self.probabilities)
+
+
+def evaluate_once(
+    model: Any, data: "Dataset", *, model_id: str, seed: int, variant: str = ""
+) -> Scores:
+    """Score a model on the test split, once.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, object with ``predict_proba(images)``, or callable
+        What turns the test images (N, C, H, W), or features (N, F), into probabilities (N, K).
+    data : Dataset
+        The set whose test split is scored.
+    model_id : str
+        Name of the model in files, claims and tables.
+    seed : int
+        Seed of the training.
+    variant : str
+        Name of a change made to the input, such as ``"noise-2"``; empty for the plain images.
+
+    Returns
+    -------
+    Scores
+        Also written to ``<build>/scores/<chapter>/``; the access is logged in the results.
+
+    Raises
+    ------
+    TestSplitUsed
+        Where the chapter has scored this model, seed, set and variant before.
+    MedlibError
+        Where the model's output is no table of probabilities; the look is then not used up.
+    """
+    return _evaluate(model, data, _Look(model_id, data.name, seed, variant))
+
+
+def evaluate_audit(
+    model: Any, data: "Dataset", *, reason: str, model_id: str, seed: int, variant: str = ""
+) -> Scores:
+    """Score a model on the test split in a chapter about misuse of the test split.
+
+    As `evaluate_once`, but logged as an audit with its reason. Nothing may be chosen from it
+    except to show what such a choice does.
+
+    Raises
+    ------
+    TestSplitUsed
+        Outside the chapters of `AUDIT_CHAPTERS`, and for a second look under one key.
+    MedlibError
+        Without a reason.
+    """
+    if not reason.strip():
+        raise MedlibError("evaluate_audit needs a reason: one sentence that goes into the log")
+    if current().chapter[:5] not in AUDIT_CHAPTERS:
+        raise TestSplitUsed(
+            f"evaluate_audit is only for the chapters {', '.join(AUDIT_CHAPTERS)}, "
+            f"not for {current().chapter}: use evaluate_once"
+        )
+    return _evaluate(model, data, _Look(model_id, data.name, seed, variant, "audit", reason))
+
+
+def shown(scores: Sequence[Scores]) -> list[Scores]:
+    """Choose what tables and plots draw: the run's scores, or the published ones in their place.
+
+    A run of the profile ``fast``, or on phantoms, has no results to show. For each of its scores
+    this returns the committed scores of the published edition where there are any, marked
+    ``published=True``, and the run's own where there are none.
+
+    Parameters
+    ----------
+    scores : sequence of Scores
+        As `evaluate_once` returned them.
+    """
+    run = current()
+    if run.profile.results and not run.synthetic:
+        return list(scores)
+    return [_published(each, run) or each for each in scores]
+
+
+def read_scores(path: Path | str) -> Scores:
+    """Read a file of scores.
+
+    Raises
+    ------
+    MedlibError
+        Where the file is missing or is not what `write_scores` writes.
+    """
+    path = Path(path)
+    named = _FILE.fullmatch(path.stem)
+    if path.suffix != ".csv" or not named:
+        raise MedlibError(
+            f"{path.name} is no name of a score file: expected model__data__seed0.csv"
+        )
+    try:
+        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+        return _from_columns(columns, path, named)
+    except (OSError, ValueError, KeyError) as error:
+        raise MedlibError(f"{path} cannot be read as scores: {error}") from error
+
+
+def write_scores(scores: Scores, path: Path | str) -> None:
+    """Write scores as CSV: ``index[,group],label,p0,p1,...``, the same bytes for the same scores.
+
+    The first column is called ``phantom_index`` where the images were generated, so that a renamed
+    or copied file still says so. The file appears whole or not at all.
+
+    Raises
+    ------
+    MedlibError
+        Where scores of phantoms would land in the committed results.
+    """
+    path = Path(path)
+    committed = paths.package_file("results").resolve()
+    if scores.synthetic and committed in path.resolve().parents:
+        raise MedlibError(f"{path.name} comes from phantoms: it may not be written to results/")
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(_rows(scores))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(buffer.getvalue(), encoding="utf-8", newline="\n")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look at a test split: its key, and the door it goes through."""
+
+    model_id: str
+    data: str
+    seed: int
+    variant: str
+    door: str = "once"
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("model_id", self.model_id), ("variant", self.variant)):
+            if (value or name == "model_id") and not _NAME.fullmatch(value):
+                raise MedlibError(
+                    f"{name} {value!r} cannot be part of a file name: use letters and digits "
+                    f"joined by single '-', '_' or '.'"
+                )
+        if self.variant == "phantom":
+            raise MedlibError("variant 'phantom' is reserved: it marks scores of generated images")
+
+    @property
+    def key(self) -> str:
+        return f"{self.model_id}, {self.data}, seed {self.seed}, variant {self.variant!r}"
+
+
+def _evaluate(model: Any, data: "Dataset", look: _Look) -> Scores:
+    """Predict, then open the lock: the order keeps a failed prediction from costing the look."""
+    from medlib.data import locked
+    from medlib.results import log_access
+
+    run = current()
+    _refuse_second(run, look)
+    probabilities = _predict(model, data, run)
+    used = _looks_of(run)
+    used.add(look.key)
+    synthetic = bool(data.synthetic or run.synthetic)
+    log_access({**vars(look), "synthetic": synthetic})
+    labels, probabilities = check_scores(locked.read_test_labels(data), probabilities)
+    scores = Scores(
+        look.model_id,
+        look.data,
+        look.seed,
+        look.variant,
+        labels,
+        rounded(probabilities),
+        np.asarray(data.test.index),
+        data.test.groups,
+        synthetic,
+    )
+    path = Path(run.build) / "scores" / run.chapter / scores.filename
+    write_scores(scores, path)
+    return replace(scores, path=path)
+
+
+def _looks_of(run: Run) -> set[str]:
+    """Return the keys used in this run; a new `medlib.begin` starts with none."""
+    global _looks
+    if _looks[0] is not run:
+        _looks = (run, set())
+    return _looks[1]
+
+
+def _refuse_second(run: Run, look: _Look) -> None:
+    if look.key in _looks_of(run):
+        raise TestSplitUsed(
+            f"chapter {run.chapter} has already scored the test split for {look.key}. Use the "
+            f"scores that the first call returned; for another model give another model_id; "
+            f"to repeat the whole chapter start it again from medlib.begin"
+        )
+
+
+def _predict(model: Any, data: "Dataset", run: Run) -> np.ndarray:
+    """Return the model's probabilities for the test images, checked: (N, K) float64."""
+    images, several = data.test.images, data.task == "multi-label"
+    probabilities = np.asarray(_predictor(model, data, run)(images), dtype=np.float64)
+    check_probabilities(probabilities, len(images), several=several)
+    if probabilities.shape[1] != data.num_classes:
+        raise MedlibError(
+            f"the model gives {probabilities.shape[1]} columns, but {data.name} has "
+            f"{data.num_classes} classes"
+        )
+    return probabilities
+
+
+def _predictor(model: Any, data: "Dataset", run: Run) -> Callable[[np.ndarray], np.ndarray]:
+    """Find the way to call a model: network, estimator or function."""
+    if "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module):
+        from medlib.train import predict_proba
+
+        return lambda images: predict_proba(model, images, task=data.task, device=run.device)
+    if hasattr(model, "predict_proba"):
+        return model.predict_proba
+    if callable(model):
+        return model
+    raise MedlibError(
+        f"cannot score a {type(model).__name__}: expected a torch module, an object with "
+        f"predict_proba(images), or a function of the images"
+    )
+
+
+def _published(scores: Scores, run: Run) -> Scores | None:
+    """Return the committed scores under the same key, or None."""
+    name = replace(scores, synthetic=False).filename
+    for profile in dict.fromkeys((run.profile.name, "cpu")):
+        path = paths.package_file(f"results/{profile}/scores/{run.chapter}/{name}")
+        if path.is_file():
+            return replace(read_scores(path), published=True)
+    return None
+
+
+def rounded(probabilities: np.ndarray) -> np.ndarray:
+    """Round to what the file keeps: six significant digits of p or of 1 - p, the smaller.
+
+    A sure network gives many probabilities just below one; plain rounding would turn them into
+    ties and change the AUC.
+    """
+    text = [_number(value) for value in np.asarray(probabilities).ravel()]
+    return np.array(text, dtype=np.float64).reshape(np.shape(probabilities))
+
+
+def _number(value: float) -> str:
+    gap = 1 - value
+    if not 0 < gap < 0.5:
+        return f"{value:.6g}"
+    return f"{value:.{min(15, 5 - math.floor(math.log10(gap)))}f}".rstrip("0")
+
+
+def _rows(scores: Scores) -> Iterable[list]:
+    """Yield the header and the rows of the file."""
+    labels = scores.labels.reshape(len(scores.labels), -1)
+    several = scores.labels.ndim == 2
+    names = [f"label{k}" for k in range(labels.shape[1])] if several else ["label"]
+    grouped = scores.groups is not None
+    first = "phantom_index" if scores.synthetic else "index"
+    columns = scores.probabilities.shape[1]
+    yield [first, *(["group"] if grouped else []), *names, *(f"p{k}" for k in range(columns))]
+    for row, index in enumerate(scores.index):
+        group = [scores.groups[row]] if grouped else []
+        yield [index, *group, *labels[row], *map(_number, scores.probabilities[row])]
+
+
+def _from_columns(columns: dict[str, tuple[str, ...]], path: Path, named: re.Match) -> Scores:
+    """Build scores from the columns of a file and the parts of its name."""
+    synthetic = "phantom_index" in columns
+    label_names = [name for name in columns if name.startswith("label")]
+    probability_names = [name for name in columns if re.fullmatch(r"p\d+", name)]
+    labels = np.array([columns[name] for name in label_names], dtype=np.int64).T
+    probabilities = np.array([columns[name] for name in probability_names], dtype=np.float64).T
+    labels, probabilities = check_scores(
+        labels[:, 0] if label_names == ["label"] else labels, probabilities
+    )
+    index = columns["phantom_index" if synthetic else "index"]
+    groups = np.array(columns["group"]) if "group" in columns else None
+    return Scores(
+        named["model_id"],
+        named["data"],
+        int(named["seed"]),
+        named["variant"] or "",
+        labels,
+        probabilities,
+        np.array(index, dtype=np.int64),
+        groups,
+        synthetic,
+        path,
+    )
