@@ -1,0 +1,235 @@
+"""How to train: a `Recipe`, and the optimiser, learning rate and loss that it stands for."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medlib.augment import Augment
+from medlib.errors import MedlibError
+
+SELECTIONS = ("val_auc", "val_loss", "last")
+
+
+class RecipeError(MedlibError, ValueError):
+    """A recipe that makes no sense; the message names the field and what it takes."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training but the network, the data and the seed.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training images.
+    batch_size : int
+        Images a step. The last, smaller batch of an epoch is left out.
+    learning_rate : float
+        The largest learning rate of the schedule.
+    optimizer : {"adamw", "adam", "sgd"}
+        SGD has Nesterov momentum 0.9; Adam adds the decay to the gradient, AdamW does not.
+    schedule : {"one_cycle", "cosine", "steps", "constant"}
+        How the learning rate goes from step to step; see `learning_rate_at`.
+    weight_decay : float
+        Decay of weights; biases and the scales of normalisation are spared.
+    label_smoothing : float
+        Share of the label that is spread over all classes.
+    class_weights : "balanced", tuple of float or None
+        Weight of each class in the loss; ``"balanced"`` makes all classes count the same.
+    augment : Augment or None
+        Random changes of the training images.
+    ema : float
+        Decay of the moving average of the weights, which is then what is validated and kept;
+        0 keeps the last weights themselves.
+    clip_norm : float or None
+        Largest norm of the gradient.
+    select : {"val_auc", "val_loss", "last"}
+        Which epoch's weights are kept. Equal areas are decided by the lower validation loss.
+    patience : int or None
+        Stop after so many validated epochs without a better one.
+    min_steps : int
+        Train for more epochs where `epochs` of a small set would give fewer steps than these.
+    max_steps : int or None
+        Stop after so many steps; the schedule is stretched to them.
+    validate_every : int
+        Epochs from one validation to the next; the last epoch is always validated.
+    amp : bool
+        Mixed precision where the device has it: bfloat16, else float16 with scaled gradients.
+    """
+
+    epochs: int = 30
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    optimizer: str = "adamw"
+    schedule: str = "one_cycle"
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.0
+    class_weights: str | tuple[float, ...] | None = None
+    augment: Augment | None = None
+    ema: float = 0.0
+    clip_norm: float | None = None
+    select: str = "val_auc"
+    patience: int | None = None
+    min_steps: int = 0
+    max_steps: int | None = None
+    validate_every: int = 1
+    amp: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_choices()
+        self._check_ranges()
+
+    @classmethod
+    def small(cls) -> "Recipe":
+        """Return the recipe for small images from scratch, found by ``search_small``."""
+        return cls(
+            epochs=12,
+            min_steps=700,
+            ema=0.99,
+            label_smoothing=0.05,
+            augment=Augment(flip_horizontal=True, rotation=10, scale=0.15, shift=0.08),
+        )
+
+    def capped(self, max_steps: int) -> "Recipe":
+        """Return the same recipe for at most `max_steps` steps."""
+        steps = max_steps if self.max_steps is None else min(max_steps, self.max_steps)
+        return replace(self, max_steps=steps)
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Return the steps of one pass over so many images."""
+        return max(1, images // self.batch_size)
+
+    def total_steps(self, images: int) -> int:
+        """Return the steps of the whole training on so many images."""
+        steps = max(self.epochs, math.ceil(self.min_steps / self.steps_per_epoch(images)))
+        steps *= self.steps_per_epoch(images)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all fields as plain values, ready for JSON."""
+        return asdict(self)
+
+    def _check_choices(self) -> None:
+        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "select": SELECTIONS}
+        for name, known in choices.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise RecipeError(f"Recipe: {name} must be one of {tuple(known)}, got {value!r}")
+        if self.patience is not None and self.select == "last":
+            raise RecipeError(
+                "Recipe: patience needs a validation score to watch, but select='last' looks at "
+                "none: choose select='val_auc' or 'val_loss', or leave patience out"
+            )
+
+    def _check_ranges(self) -> None:
+        for name in ("epochs", "batch_size", "max_steps", "patience", "validate_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecipeError(f"Recipe: {name} must be at least 1, got {value}")
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise RecipeError(f"Recipe: {name} must be above 0, got {value}")
+        for name in ("label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise RecipeError(f"Recipe: {name} must be in [0, 1), got {getattr(self, name)}")
+
+
+def learning_rate_at(step: int, total: int, schedule: str) -> float:
+    """Return the share of the largest learning rate at a step, counted from 0.
+
+    ``one_cycle`` rises evenly over the first quarter and falls to zero along a cosine (after
+    Smith and Topin, "Super-convergence", 2019, without the cycle of the momentum). ``cosine``
+    only falls. ``steps`` divides by ten at one half and at three quarters. ``constant`` stays.
+    """
+    return SCHEDULES[schedule](step / total)
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser over all trainable parameters of a network."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate)
+
+
+def build_loss(
+    recipe: Recipe, labels: Tensor, num_classes: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss of logits and labels.
+
+    Labels ``(N,)`` ask for cross-entropy over the classes, labels ``(N, K)`` for the mean of K
+    binary cross-entropies. The training labels are needed to balance classes.
+    """
+    weights = _class_weights(recipe.class_weights, labels, num_classes)
+    smoothing = recipe.label_smoothing
+    if labels.ndim == 1:
+        return lambda logits, y: functional.cross_entropy(
+            logits, y, weight=weights, label_smoothing=smoothing
+        )
+    return lambda logits, y: functional.binary_cross_entropy_with_logits(
+        logits, y.to(logits.dtype) * (1 - smoothing) + smoothing / 2, pos_weight=weights
+    )
+
+
+def _class_weights(
+    wanted: str | tuple[float, ...] | None, labels: Tensor, num_classes: int
+) -> Tensor | None:
+    """Return the weights of the classes, or for multi-label those of the positives."""
+    if wanted is None:
+        return None
+    if wanted != "balanced":
+        if isinstance(wanted, str) or len(wanted) != num_classes:
+            raise RecipeError(
+                f"Recipe: class_weights must be 'balanced' or {num_classes} numbers, one a "
+                f"class; got {wanted!r}"
+            )
+        return torch.tensor(wanted, dtype=torch.float32, device=labels.device)
+    if labels.ndim == 2:
+        positives = labels.sum(0).clamp(min=1)
+        return (len(labels) - positives).clamp(min=1) / positives
+    counts = torch.bincount(labels, minlength=num_classes).clamp(min=1)
+    return len(labels) / (num_classes * counts.float())
+
+
+def _sgd(groups: list[dict], lr: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
+
+
+def _adam(groups: list[dict], lr: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(groups, lr=lr, fused=True)
+
+
+def _adamw(groups: list[dict], lr: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
+
+
+OPTIMIZERS = {"adamw": _adamw, "adam": _adam, "sgd": _sgd}
+
+
+def _one_cycle(share: float, rise: float = 0.25) -> float:
+    if share < rise:
+        return 0.05 + 0.95 * share / rise
+    return _cosine((share - rise) / (1 - rise))
+
+
+def _cosine(share: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _steps(share: float) -> float:
+    return 1.0 if share < 0.5 else 0.1 if share < 0.75 else 0.01
+
+
+def _constant(share: float) -> float:
+    return 1.0
+
+
+SCHEDULES = {"one_cycle": _one_cycle, "cosine": _cosine, "steps": _steps, "constant": _constant}
