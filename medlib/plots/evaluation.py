@@ -323,13 +323,23 @@ def prepared(
     In a run on phantoms, or in profile ``fast``, the published scores stand in (see
     `medlib.evaluate.shown`), so that no page draws a curve that is not a result.
     """
-    from medlib.evaluate import shown
-
     models = {
-        name: shown(list(value) if isinstance(value, Sequence) else [value])
+        name: _shown(list(value) if isinstance(value, Sequence) else [value])
         for name, value in scores.items()
     }
     return models, any(s.published for many in models.values() for s in many)
+
+
+def _shown(scores: "list[Scores]") -> "list[Scores]":
+    """Pass scores through `medlib.evaluate.shown`; outside a chapter they stay as they are."""
+    from medlib import run
+    from medlib.evaluate import shown
+
+    try:
+        run.current()
+    except MedlibError:
+        return scores
+    return shown(scores)
 
 
 def marked(title: str, published: bool) -> str:

@@ -1,0 +1,229 @@
+"""Tables that a page shows and a screen reader reads: a caption, header cells, aligned numbers."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from medlib.evaluate import Scores
+
+SIGNED = {"auc": "AUC", "accuracy": "accuracy", "f1": "F1", "brier": "Brier score"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; a notebook shows it.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Column headers, none of them empty.
+    rows : tuple of tuple of str
+        Cells as they are shown; the first one heads its row.
+    caption : str
+        What the table shows.
+    numeric : tuple of bool
+        Which columns are aligned to the right.
+    total : bool
+        Whether the last row is a sum.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+    numeric: tuple[bool, ...]
+    total: bool = False
+
+    def _repr_html_(self) -> str:
+        body = [self._row(row, i == len(self.rows) - 1) for i, row in enumerate(self.rows)]
+        heads = "".join(
+            f'<th scope="col" style="text-align:{align}">{html.escape(name)}</th>'
+            for name, align in zip(self.columns, self._aligned(), strict=True)
+        )
+        return (
+            '<table class="dataframe medlib-table">'
+            f'<caption style="caption-side:top;text-align:left">{html.escape(self.caption)}'
+            f"</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
+            + "\n".join(body)
+            + "\n</tbody></table>"
+        )
+
+    def _repr_markdown_(self) -> str:
+        rule = ["---:" if number else ":---" for number in self.numeric]
+        lines = [self.columns, rule, *self.rows]
+        text = ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
+        return f"{self.caption}\n\n" + "\n".join(text)
+
+    def _row(self, row: tuple[str, ...], last: bool) -> str:
+        cells = list(zip(row, self._aligned(), strict=True))
+        first = f'<th scope="row" style="text-align:left">{html.escape(row[0])}</th>'
+        rest = "".join(
+            f'<td style="text-align:{align}">{html.escape(cell)}</td>' for cell, align in cells[1:]
+        )
+        style = ' style="border-top:2px solid;font-weight:bold"' if last and self.total else ""
+        return f"<tr{style}>{first}{rest}</tr>"
+
+    def _aligned(self) -> list[str]:
+        return ["right" if number else "left" for number in self.numeric]
+
+
+def table(
+    rows: Sequence[Sequence[object] | Mapping[str, object]],
+    columns: Sequence[str] | None = None,
+    caption: str = "",
+    *,
+    digits: int = 3,
+    total: bool = False,
+) -> Table:
+    """Build a table from rows.
+
+    Parameters
+    ----------
+    rows : sequence of sequence or of mapping
+        Cells; the first one heads its row. Whole numbers get thousands separators, other
+        numbers `digits` decimals; text stays as it is.
+    columns : sequence of str, optional
+        Headers; the keys of the first row where rows are mappings.
+    caption : str
+        What the table shows; required, since a reader may meet the table alone.
+    digits : int
+        Decimals of numbers that are not whole.
+    total : bool
+        Whether the last row is a sum, set apart by a line.
+
+    Raises
+    ------
+    ValueError
+        Where the caption or a header is empty, or a row has another length than the header.
+    """
+    if columns is None:
+        columns = list(rows[0]) if rows and isinstance(rows[0], Mapping) else []
+    if not caption or not columns or not all(columns):
+        raise ValueError("a table needs a caption and a header without empty names")
+    cells = [[row[c] for c in columns] if isinstance(row, Mapping) else list(row) for row in rows]
+    for row in cells:
+        if len(row) != len(columns):
+            raise ValueError(f"expected {len(columns)} cells ({', '.join(columns)}), got {row}")
+    numeric = tuple(any(_is_number(row[c]) for row in cells) for c in range(len(columns)))
+    text = tuple(tuple(shown_as(cell, digits) for cell in row) for row in cells)
+    return Table(tuple(columns), text, caption, numeric, total)
+
+
+def score_table(
+    scores: "Mapping[str, Scores | Sequence[Scores]]",
+    metrics: Sequence[str] = ("auc", "accuracy"),
+    *,
+    references: Mapping[str, Mapping[str, float]] | None = None,
+    caption: str = "",
+    resamples: int | None = None,
+) -> Table:
+    """Compare models by their test scores: mean over seeds with a 95 % interval.
+
+    Parameters
+    ----------
+    scores : mapping of str to Scores or sequence of Scores
+        By model name; one a seed.
+    metrics : sequence of str
+        Names in `medlib.metrics.METRICS`, one column each.
+    references : mapping of str to mapping of str to float, optional
+        Published rows to add: by source, for each metric a value.
+    caption : str
+        What the table shows; the data set and the split where omitted.
+    resamples : int, optional
+        Bootstrap resamples; those of the run's profile where omitted.
+    """
+    from medlib.plots.evaluation import marked, prepared
+
+    models, published = prepared(scores)
+    resamples = resamples or _resamples()
+    rows = [
+        [name, *_metric_cells(many, metrics, resamples), len(many), len(many[0].labels)]
+        for name, many in models.items()
+    ]
+    for source, values in (references or {}).items():
+        cells = [f"{values[m]:.3f}" if m in values else "not given" for m in metrics]
+        rows.append([source, *cells, "not given", "not given"])
+    names = [SIGNED.get(m, m.replace("_", " ")) for m in metrics]
+    data = next(iter(models.values()))[0].data
+    caption = caption or f"Test split of {data}: mean over seeds (95 % interval)"
+    return table(rows, ["model", *names, "seeds", "test images"], marked(caption, published))
+
+
+def model_table(
+    models: "Mapping[str, nn.Module]", input_shape: tuple[int, int, int], *, caption: str = ""
+) -> Table:
+    """Compare networks by what they cost.
+
+    Parameters
+    ----------
+    models : mapping of str to nn.Module
+        By name.
+    input_shape : (C, H, W)
+        Shape of one image.
+    caption : str
+        What the table shows; names the image's shape where omitted.
+    """
+    from medlib import summary
+
+    rows = []
+    for name, model in models.items():
+        layers = summary.layer_table(model, input_shape)
+        seen = summary.receptive_field(model, input_shape)
+        rows.append(
+            [
+                name,
+                summary.parameters(model),
+                layers.multiply_adds,
+                seen,
+                f"{layers.activation_bytes / 2**20:,.2f}",
+            ]
+        )
+    shape = " × ".join(map(str, input_shape))
+    columns = ["model", "parameters", "multiply-adds", "receptive field (px)", "outputs (MiB)"]
+    return table(rows, columns, caption or f"What one image of {shape} costs")
+
+
+def shown_as(value: object, digits: int = 3) -> str:
+    """Return a cell's text: 61,706 for whole numbers, 0.913 for others, text unchanged."""
+    if value is None:
+        return "not given"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{int(value):,}"
+    if isinstance(value, float | np.floating):
+        return f"{float(value):,.{digits}f}"
+    return str(value)
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return value[:1].isdigit() and not value[-1:].isalpha()
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _metric_cells(many: "list[Scores]", metrics: Sequence[str], resamples: int) -> list[str]:
+    from medlib.intervals import bootstrap
+    from medlib.metrics import METRICS
+
+    cells = []
+    for name in metrics:
+        mean = np.mean([METRICS[name](s.labels, s.probabilities) for s in many])
+        interval = bootstrap(many, name, resamples)
+        cells.append(f"{mean:.3f} ({interval.low:.3f} to {interval.high:.3f})")
+    return cells
+
+
+def _resamples() -> int:
+    from medlib import run
+    from medlib.errors import MedlibError
+
+    try:
+        return run.current().profile.bootstrap
+    except MedlibError:
+        return 2_000
