@@ -1,0 +1,225 @@
+"""Make the last run the published edition: the only way that numbers enter ``results/``.
+
+What is published is a whole run: real data, no failed chapter, every claim with as many seeds as
+its author announced, and a ``claims.yml`` that was committed before. Tolerances are derived anew
+for the whole edition, because they share spreads and a rate of false alarms.
+"""
+
+import argparse
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from medlib import paths, results, tolerance
+from medlib.claims import Claim, claims_of, read_claims
+from medlib.errors import MedlibError
+from medlib.profiles import PROFILES
+from medlib.verify import TEXT_FIELDS, check_profile, content_digest, describe_file
+
+Documents = dict[str, dict[str, Any]]
+
+
+class NotPublishable(MedlibError):
+    """The last run may not become the published edition; the message lists why."""
+
+
+def publish(
+    profile: str, *, build: Path | None = None, published: Path | None = None
+) -> list[Path]:
+    """Write the last run of a profile into the published edition.
+
+    Chapters that were not run keep what was published; what neither a claim nor a run names any
+    more is removed. Nothing is written unless everything may be.
+
+    Parameters
+    ----------
+    profile : {"cpu", "gpu", "long"}
+        The profile to publish.
+    build : Path, optional
+        The build folder; ``_build/<profile>`` where omitted.
+    published : Path, optional
+        The edition's folder; ``results/<profile>`` where omitted.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    NotPublishable
+        With one line for each reason.
+    """
+    check_profile(profile)
+    build = build or paths.build_dir(profile)
+    published = published or results.published_dir(profile)
+    run = results.read_results(build / "results")
+    stamps = {chapter: _stamp(build, chapter) for chapter in run}
+    reasons = list(_reasons(profile, build, run, stamps))
+    if reasons:
+        lines = "\n  ".join(reasons)
+        raise NotPublishable(f"profile {profile} cannot be published:\n  {lines}")
+    files = {chapter: _score_files(build, chapter) for chapter in run}
+    kept = _kept(results.read_results(published), run)
+    documents = kept | {key: _document(run[key], stamps[key], files[key]) for key in run}
+    _add_tolerances(documents, results.read_json(published / "spread.json"))
+    return _write(published, documents, files)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``medlib publish`` to a command line."""
+    parser = subparsers.add_parser(
+        "publish",
+        help="make the last run the published edition (results/<profile>)",
+        description="Write values, intervals, tolerances, stamps and per-image scores of the last "
+        "run into results/<profile>. Git then shows what changed.",
+    )
+    parser.add_argument("--profile", default="cpu", help="cpu (default), gpu or long")
+    parser.set_defaults(func=_command)
+
+
+def _command(args: argparse.Namespace) -> int:
+    written = publish(args.profile)
+    claims = sum(len(doc["claims"]) for doc in _published_documents(args.profile))
+    print(f"published: {len(written)} files, {claims} claims in results/{args.profile}")
+    print("look at the difference (git diff --stat results/), then commit it")
+    return 0
+
+
+def _published_documents(profile: str) -> Iterable[dict[str, Any]]:
+    return results.read_results(results.published_dir(profile)).values()
+
+
+def _reasons(profile: str, build: Path, run: Documents, stamps: Documents) -> Iterator[str]:
+    """Yield what speaks against publishing."""
+    if profile in PROFILES and not PROFILES[profile].results:
+        yield f"profile {profile} gives no results: run make book (profile cpu)"
+        return
+    if not run:
+        yield f"there is no run in {build}: run make book"
+    for chapter, document in run.items():
+        yield from _chapter_reasons(build, document, stamps[chapter])
+    for stamp in sorted((build / "stamps").glob("*.json")):
+        if stamp.stem not in run and claims_of(stamp.stem):
+            yield f"{stamp.stem}: was run, but left no results"
+    yield from _uncommitted()
+
+
+def _chapter_reasons(
+    build: Path, document: Mapping[str, Any], stamp: Mapping[str, Any]
+) -> Iterator[str]:
+    chapter = document["chapter"]
+    status = stamp.get("status", "without a stamp: run make book")
+    if status != "ok":
+        yield f"{chapter}: the run is {status}: {stamp.get('error') or 'not finished'}"
+        return
+    if document["synthetic"] or stamp.get("synthetic"):
+        yield f"{chapter}: ran on phantoms: get the data (make data) and run it again"
+        return
+    announced, recorded = claims_of(chapter), document["claims"]
+    for key in sorted(announced.keys() - recorded.keys()):
+        yield f"{chapter}: claim {key} stands in claims.yml, but the run recorded no value"
+    for key in sorted(recorded.keys() - announced.keys()):
+        yield f"{chapter}: claim {key} was recorded, but does not stand in claims.yml: run again"
+    for key in sorted(announced.keys() & recorded.keys()):
+        yield from _claim_reasons(build / "scores" / chapter, announced[key], recorded[key])
+
+
+def _claim_reasons(folder: Path, claim: Claim, entry: Mapping[str, Any]) -> Iterator[str]:
+    where = f"{claim.chapter}: claim {claim.id}"
+    for name in TEXT_FIELDS:
+        if entry[name] != getattr(claim, name):
+            yield f"{where}: {name} changed in claims.yml after the run: run the chapter again"
+    if len(entry["seeds"]) < claim.seeds:
+        yield f"{where}: announces {claim.seeds} seeds, the run has {len(entry['seeds'])}"
+    if entry["synthetic"]:
+        yield f"{where}: rests on phantoms"
+    for name in (*entry.get("scores", ()), *entry.get("minus", ())):
+        if not (folder / name).is_file():
+            yield f"{where}: its score file {name} is missing: run the chapter again"
+
+
+def _uncommitted() -> Iterator[str]:
+    """Yield a line where claims.yml was changed since the last commit: a claim precedes its value.
+
+    Outside a git checkout there is nothing to hold it against.
+    """
+    root = paths.root()
+    if root is None or not (root / ".git").exists() or shutil.which("git") is None:
+        return
+    command = ["git", "status", "--porcelain", "--", "book/claims.yml"]
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if found.stdout.strip():
+        yield "book/claims.yml has changes that are not committed: commit the claims first"
+
+
+def _stamp(build: Path, chapter: str) -> dict[str, Any]:
+    return results.read_json(build / "stamps" / f"{chapter}.json") or {}
+
+
+def _score_files(build: Path, chapter: str) -> dict[str, Path]:
+    """Return the score files of a chapter's run by name; only those the run itself logged."""
+    document = results.read_json(build / "results" / f"{chapter}.json") or {"accesses": []}
+    folder = build / "scores" / chapter
+    logged = {_file_name(access) for access in document["accesses"]}
+    return {path.name: path for path in sorted(folder.glob("*.csv")) if path.name in logged}
+
+
+def _file_name(access: Mapping[str, Any]) -> str:
+    parts = (access["model_id"], access["data"], f"seed{access['seed']}", access["variant"])
+    return "__".join(part for part in parts if part) + ".csv"
+
+
+def _kept(edition: Documents, run: Documents) -> Documents:
+    """Return published chapters that were not run now and still have claims."""
+    chapters = {claim.chapter for claim in read_claims().values()}
+    return {key: doc for key, doc in edition.items() if key not in run and key in chapters}
+
+
+def _document(
+    document: Mapping[str, Any], stamp: Mapping[str, Any], files: Mapping[str, Path]
+) -> dict[str, Any]:
+    """Return what is published of a chapter, without tolerances."""
+    described = {name: describe_file(path) for name, path in files.items()}
+    return {**document, "files": described, "stamp": dict(stamp)}
+
+
+def _add_tolerances(documents: Documents, spread: Mapping[str, Any] | None) -> None:
+    """Derive the tolerances of the whole edition and seal each document with its digest."""
+    claims = {key: entry for doc in documents.values() for key, entry in doc["claims"].items()}
+    derived = tolerance.tolerances(claims, spread)
+    for key, entry in claims.items():
+        entry.pop("tolerance", None)
+        if key in derived:
+            entry["tolerance"] = derived[key]
+    for document in documents.values():
+        document["digest"] = content_digest(document)
+
+
+def _write(published: Path, documents: Documents, files: dict[str, dict[str, Path]]) -> list[Path]:
+    """Write the edition: scores first, then the documents that name them, then the removals."""
+    written = []
+    for chapter, sources in files.items():
+        for name, source in sources.items():
+            target = published / "scores" / chapter / name
+            results.write_text(target, source.read_text(encoding="utf-8"))
+            written.append(target)
+    for chapter, document in documents.items():
+        results.write_json(published / f"{chapter}.json", document)
+        written.append(published / f"{chapter}.json")
+    _remove_others(published, documents)
+    return written
+
+
+def _remove_others(published: Path, documents: Documents) -> None:
+    for path in published.glob("*.json"):
+        if path.stem not in documents and path.name != "spread.json":
+            path.unlink()
+    for path in (published / "scores").glob("*/*.csv"):
+        if path.name not in documents.get(path.parent.name, {}).get("files", {}):
+            path.unlink()
+    for folder in (published / "scores").glob("*"):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
