@@ -200,7 +200,8 @@ class _Training:
     ) -> None:
         self.recipe, self.seed, self.device = recipe, seed, device
         self.started = time.perf_counter()
-        self.model = model.to(device)
+        # Channels last is the faster layout of convolutions, on GPUs and with oneDNN on CPUs.
+        self.model = model.to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(model).eval() if recipe.ema else None
         self.images, self.labels = _on_device(data.train, device)
         self.val_images, self.val_labels = _on_device(data.val, device)
@@ -279,7 +280,8 @@ class _Training:
     def inputs(self, images: Tensor) -> Tensor:
         """Augment and normalise a batch of uint8 images."""
         augment = self.recipe.augment
-        return normalise(to_unit(images) if augment is None else augment(images))
+        images = normalise(to_unit(images) if augment is None else augment(images))
+        return images.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:

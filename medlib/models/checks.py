@@ -27,7 +27,7 @@ def check_sizes(
         )
 
 
-def resolve_stem(stem: str, image_size: int) -> str:
+def resolve_stem(stem: str, image_size: int, known: tuple[str, ...] = ("standard", "small")) -> str:
     """Turn the stem ``"auto"`` into ``"small"`` up to 64 pixels, else ``"standard"``.
 
     Raises
@@ -37,6 +37,6 @@ def resolve_stem(stem: str, image_size: int) -> str:
     """
     if stem == "auto":
         return "small" if image_size <= 64 else "standard"
-    if stem not in {"small", "standard"}:
-        raise ModelError(f"unknown stem {stem!r}: choose 'auto', 'small' or 'standard'")
+    if stem not in known:
+        raise ModelError(f"unknown stem {stem!r}: choose 'auto' or one of {', '.join(known)}")
     return stem
