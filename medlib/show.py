@@ -2,10 +2,12 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from medlib import paths
 from medlib.errors import MedlibError
@@ -96,3 +98,13 @@ def _relative(file: Path) -> str:
         return file.resolve().relative_to(paths.PACKAGE.parent).as_posix()
     except ValueError:
         return file.name
+
+
+class _CallableModule(ModuleType):
+    """Lets ``medlib.show(f)`` work also after ``import medlib.show`` has put the module there."""
+
+    def __call__(self, thing: Callable | type, *, docstring: str = "short") -> Source:
+        return show(thing, docstring=docstring)
+
+
+sys.modules[__name__].__class__ = _CallableModule
