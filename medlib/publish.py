@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medlib import paths, results, tolerance
-from medlib.claims import Claim, claims_of, read_claims
+from medlib.claims import Claim, claims_of
 from medlib.errors import MedlibError
 from medlib.profiles import PROFILES
 from medlib.verify import TEXT_FIELDS, check_profile, content_digest, describe_file
@@ -173,9 +173,14 @@ def _file_name(access: Mapping[str, Any]) -> str:
 
 
 def _kept(edition: Documents, run: Documents) -> Documents:
-    """Return published chapters that were not run now and still have claims."""
-    chapters = {claim.chapter for claim in read_claims().values()}
-    return {key: doc for key, doc in edition.items() if key not in run and key in chapters}
+    """Return published chapters that were not run now, with the claims that still stand."""
+    kept = {}
+    for chapter, document in edition.items():
+        announced = claims_of(chapter)
+        if chapter not in run and announced:
+            claims = {key: item for key, item in document["claims"].items() if key in announced}
+            kept[chapter] = document | {"claims": claims}
+    return kept
 
 
 def _document(
