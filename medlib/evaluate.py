@@ -248,10 +248,9 @@ def _evaluate(model: Any, data: "Dataset", look: _Look) -> Scores:
     run = current()
     _refuse_second(run, look)
     probabilities = _predict(model, data, run)
-    used = _looks_of(run)
-    used.add(look.key)
+    _looks_of(run).add(look.key)
     synthetic = bool(data.synthetic or run.synthetic)
-    log_access({**vars(look), "synthetic": synthetic})
+    log_access(**vars(look))
     labels, probabilities = check_scores(locked.read_test_labels(data), probabilities)
     scores = Scores(
         look.model_id,

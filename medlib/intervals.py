@@ -1,24 +1,28 @@
 """Intervals and tests: how far a score could lie from what more cases or more seeds would give.
 
-Bootstrap intervals resample cases (whole patients where the scores name them) and, for several
-seeds, also the seeds. All seeds, and both models of a difference, see the same resampled cases.
+The bootstrap resamples cases, whole patients where the scores name them, for the spread that
+another test set would bring; all seeds, and both models of a difference, see the same resampled
+cases. The spread over training seeds is added to it. The ends are set on the logit scale: near a
+perfect score plain percentiles hold the truth too rarely (tests/test_intervals.py simulates it).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import bdtr, expit, logit, stdtrit
+from scipy.stats import rankdata
 
 from medlib.errors import MedlibError
-from medlib.metrics import METRICS, RANGES
+from medlib.metrics import METRICS, RANGES, predicted
 
 if TYPE_CHECKING:
     from medlib.evaluate import Scores
 
-_CHUNK = 4_000_000  # weights held at a time; 32 MB
+_CHUNK = 250_000  # weights handled at a time: 2 MB, which fits a processor's cache
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ def bootstrap(
 ) -> Interval:
     """Bootstrap interval of a metric, over cases and, for several scores, over seeds.
 
+    It says where the mean score of this training, over all seeds and on all cases of the same kind,
+    lies. One seed says nothing of the spread between seeds, so its interval leaves that out.
+
     Parameters
     ----------
     scores : Scores or sequence of Scores
@@ -68,12 +75,17 @@ def bootstrap(
         Confidence level.
     seed : int
         Seed of the resampling.
+
+    Raises
+    ------
+    MedlibError
+        For scores on different cases, an unknown metric, or too few cases of a class.
     """
     several = _as_list(scores)
     _same_cases(several)
     draws = _draws(several, metric, resamples, seed)
     values = np.array([_function(metric)(s.labels, s.probabilities) for s in several])
-    return _interval([(values, draws)], level, seed, _range(metric))
+    return _interval([(values, draws)], level, _range(metric), _rarest_units(several[0]))
 
 
 def paired_difference(
@@ -99,9 +111,134 @@ def paired_difference(
     function = _function(metric)
     values = np.array([function(s.labels, s.probabilities) for s in first + second])
     cut = len(first)
-    low, high = _range(metric)
     parts = [(values[:cut], draws[:cut]), (-values[cut:], -draws[cut:])]
-    return _interval(parts, level, seed, (low - high, high - low))
+    return _interval(parts, level, (-np.inf, np.inf), _rarest_units(first[0]))
+
+
+def wilson(successes: int, cases: int, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a share, such as an accuracy or a sensitivity (Wilson, 1927).
+
+    It keeps its level for shares near 0 and 1 and for few cases, where the bootstrap does not.
+
+    Raises
+    ------
+    MedlibError
+        Without cases, or with more successes than cases.
+    """
+    if cases < 1 or not 0 <= successes <= cases:
+        raise MedlibError(f"a share needs 0 <= successes <= cases, got {successes} of {cases}")
+    z, share = _z(level), successes / cases
+    scale = 1 + z**2 / cases
+    centre = (share + z**2 / (2 * cases)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / cases + z**2 / (4 * cases**2))
+    return Interval(max(0.0, centre - half), min(1.0, centre + half), share, level)
+
+
+def delong(scores: "Scores", level: float = 0.95) -> Interval:
+    """Interval of a binary AUC without resampling (DeLong, DeLong and Clarke-Pearson, 1988).
+
+    On the logit scale, so that it keeps its level near 1 (see `_ends` for an AUC of exactly 1).
+
+    Parameters
+    ----------
+    scores : Scores
+        Of a binary task, one case a patient: the method takes the cases as independent.
+    level : float
+        Confidence level.
+    """
+    value, positive, negative = _placements(scores)
+    half = _z(level) * math.sqrt(_placement_variance(positive, negative))
+    units = min(len(positive), len(negative))
+    return Interval(*_ends(value, half, (0.0, 1.0), units, level), value, level)
+
+
+def delong_difference(a: "Scores", b: "Scores", level: float = 0.95) -> tuple[Interval, float]:
+    """Interval of AUC(a) - AUC(b) on the same cases, and the two-sided p value of no difference.
+
+    Returns
+    -------
+    Interval
+        Of the difference.
+    float
+        The p value; 1 where the two never differ.
+    """
+    _same_cases([a, b])
+    (first, *plus), (second, *minus) = _placements(a), _placements(b)
+    value = first - second
+    spread = math.sqrt(_placement_variance(plus[0] - minus[0], plus[1] - minus[1]))
+    half = _z(level) * spread
+    p = 2 * NormalDist().cdf(-abs(value) / spread) if spread > 0 else float(value == 0)
+    return Interval(max(-1.0, value - half), min(1.0, value + half), value, level), p
+
+
+def mcnemar(a: "Scores", b: "Scores") -> float:
+    """Exact two-sided p value that two classifiers err equally often on the same cases.
+
+    Only the cases that exactly one of them gets right count (McNemar, 1947); the p value is that of
+    a fair coin. Cases are taken as independent.
+    """
+    _same_cases([a, b])
+    right = [predicted(s.probabilities, 1) == _single(s, "mcnemar") for s in (a, b)]
+    only_a, only_b = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Adjust p values for having made several tests (Holm, 1979).
+
+    Rejecting where the adjusted value is <= alpha keeps the chance of any false rejection <= alpha,
+    whatever the dependence between the tests.
+
+    Returns
+    -------
+    array of shape (tests,)
+        In the order of `p_values`.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise MedlibError(f"p values must be a flat list within [0, 1], got {p_values}")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
+
+
+def _single(scores: "Scores", method: str) -> np.ndarray:
+    """Return the labels of independent cases with one label each, or refuse."""
+    if scores.labels.ndim != 1:
+        raise MedlibError(f"{method} needs one label a case; look at the labels one by one")
+    if scores.groups is not None and len(np.unique(scores.groups)) < len(scores.groups):
+        raise MedlibError(
+            f"{method} takes cases as independent, but here patients have several: "
+            f"use bootstrap or paired_difference, which resample whole patients"
+        )
+    return scores.labels
+
+
+def _placements(scores: "Scores") -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the AUC and, for each positive and negative case, the share of the others it beats.
+
+    By ranks, as Sun and Xu (2014) compute it: O(N log N).
+    """
+    labels = _single(scores, "delong")
+    if scores.probabilities.shape[1] != 2:
+        raise MedlibError("delong is for binary tasks; use bootstrap for the mean over classes")
+    score = scores.probabilities[:, 1]
+    truth, positives = labels == 1, int(labels.sum())
+    negatives = len(labels) - positives
+    if min(positives, negatives) < 2:
+        raise MedlibError(
+            f"delong needs two cases of each class, got {positives} positive, {negatives} negative"
+        )
+    ranks = rankdata(score)
+    above = (ranks[truth] - rankdata(score[truth])) / negatives
+    below = 1 - (ranks[~truth] - rankdata(score[~truth])) / positives
+    return float(above.mean()), above, below
+
+
+def _placement_variance(positive: np.ndarray, negative: np.ndarray) -> float:
+    return positive.var(ddof=1) / len(positive) + negative.var(ddof=1) / len(negative)
 
 
 def _as_list(scores: "Scores | Sequence[Scores]") -> list["Scores"]:
@@ -133,8 +270,13 @@ def _function(metric: str | Callable) -> Callable:
 
 
 def _range(metric: str | Callable) -> tuple[float, float]:
-    name = metric if isinstance(metric, str) else getattr(metric, "__name__", "")
-    return RANGES.get(name, (-np.inf, np.inf)) if METRICS.get(name) else (-np.inf, np.inf)
+    function = _function(metric)
+    return RANGES[function.__name__] if _is_ours(function) else (-math.inf, math.inf)
+
+
+def _is_ours(function: Callable) -> bool:
+    """Tell whether a metric takes weights, as those of `medlib.metrics` do."""
+    return METRICS.get(getattr(function, "__name__", "")) is function
 
 
 def case_weights(
@@ -162,68 +304,92 @@ def _draws(
     if resamples < 1:
         raise MedlibError(f"resamples must be at least 1, got {resamples}")
     first = scores[0]
-    generator = np.random.default_rng([seed, 0])
+    generator = np.random.default_rng(seed)
     chunks = case_weights(len(first.labels), first.groups, resamples, generator)
     function = _function(metric)
     return np.concatenate([_on_weights(scores, function, weights) for weights in chunks], axis=1)
 
 
 def _on_weights(scores: Sequence["Scores"], function: Callable, weights: np.ndarray) -> np.ndarray:
-    if METRICS.get(getattr(function, "__name__", "")) is function:
+    """Evaluate the metric of every Scores under each row of weights: (scores, rows)."""
+    if _is_ours(function):
         return np.stack([function(s.labels, s.probabilities, weights) for s in scores])
     rows = [np.repeat(np.arange(len(counts)), counts) for counts in weights]
-    return np.array([[function(s.labels[r], s.probabilities[r]) for r in rows] for s in scores])
+    return np.array([[_on_rows(s, function, taken) for taken in rows] for s in scores])
+
+
+def _on_rows(scores: "Scores", function: Callable, rows: np.ndarray) -> float:
+    try:
+        return float(function(scores.labels[rows], scores.probabilities[rows]))
+    except MedlibError:  # a metric of ours inside it found a class absent from this resample
+        return math.nan
 
 
 def _interval(
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
     level: float,
-    seed: int,
     limits: tuple[float, float],
+    units: int,
 ) -> Interval:
-    """Combine case draws and seed draws of one or two sets of seeds into one interval.
+    """Combine the spread over cases and over seeds, of one or two sets of seeds, into an interval.
 
-    Resampling S seeds shows too little spread by (S - 1) / S, and a handful of seeds does not know
-    its own spread: the seed part is scaled up by the first, and the whole interval is stretched by
-    a t quantile with Welch-Satterthwaite degrees of freedom for the second.
+    Each part is the values (S,) and the resampled values (S, B) of S seeds. The variance over cases
+    comes from the resamples, that over seeds from the values, as the variance of their mean; few
+    seeds hardly know their own spread, hence a t quantile with Welch-Satterthwaite degrees of
+    freedom.
     """
     value = float(sum(values.mean() for values, _ in parts))
     draws = sum(draws.mean(axis=0) for _, draws in parts)
-    keep = ~np.isnan(draws)
-    if keep.mean() < 0.5:
+    kept = draws[~np.isnan(draws)]
+    if len(kept) < max(2, len(draws) / 2):
         raise MedlibError("more than half of the resamples lack a class: too few cases to resample")
-    draws = draws[keep]
-    generator = np.random.default_rng([seed, 1])
-    cases_variance, seed_variances = draws.var(), []
-    for values, _ in parts:
-        if len(values) > 1:
-            draws = draws + _seed_draws(values, len(draws), generator)
-            seed_variances.append((values.var(ddof=1) / len(values), len(values) - 1))
-    stretch = _stretch(cases_variance, seed_variances, level)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    low, high = (float(np.clip(value + (end - value) * stretch, *limits)) for end in (low, high))
-    return Interval(low, high, value, level, int((~keep).sum()))
+    over_seeds = [_mean_variance(values) for values, _ in parts if len(values) > 1]
+    variance = kept.var(ddof=1) + sum(found for found, _ in over_seeds)
+    half = _quantile(variance, over_seeds, level) * math.sqrt(variance)
+    low, high = _ends(value, half, limits, units, level)
+    return Interval(low, high, value, level, len(draws) - len(kept))
 
 
-def _seed_draws(values: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw how far the mean over a fresh set of as many seeds lies from this one's."""
-    picks = generator.integers(0, len(values), size=(count, len(values)))
-    inflate = np.sqrt(len(values) / (len(values) - 1))
-    return (values[picks].mean(axis=1) - values.mean()) * inflate
+def _mean_variance(values: np.ndarray) -> tuple[float, int]:
+    """Return the variance of the mean of some values, and its degrees of freedom."""
+    return float(values.var(ddof=1) / len(values)), len(values) - 1
 
 
-def _stretch(cases: float, seeds: Sequence[tuple[float, int]], level: float) -> float:
-    """Return t / z for the Welch-Satterthwaite degrees of freedom of the seeds' share."""
-    total = cases + sum(variance for variance, _ in seeds)
-    doubt = sum(variance**2 / freedom for variance, freedom in seeds)
-    if doubt <= 1e-12 * total**2:
-        return 1.0
-    return _t(level, total**2 / doubt) / _z(level)
+def _quantile(total: float, over_seeds: Sequence[tuple[float, int]], level: float) -> float:
+    """Return the t quantile for the Welch-Satterthwaite degrees of freedom of the seeds' share."""
+    doubt = sum(variance**2 / freedom for variance, freedom in over_seeds)
+    if doubt <= 1e-9 * total**2:
+        return _z(level)
+    return float(stdtrit(total**2 / doubt, (1 + level) / 2))
+
+
+def _ends(
+    value: float, half: float, limits: tuple[float, float], units: int, level: float
+) -> tuple[float, float]:
+    """Place an interval on the logit scale between finite limits, so that it stays within them.
+
+    A score at a limit has no spread that resampling could see. Wilson's interval for as many
+    successes as there are units of the rarest class takes its place; it is on the safe side.
+    """
+    floor, ceiling = limits
+    if not math.isfinite(floor) or not math.isfinite(ceiling):
+        return value - half, value + half
+    width = ceiling - floor
+    share = (value - floor) / width
+    if min(share, 1 - share) < 1e-12:
+        safe = wilson(round(share) * units, units, level)
+        return floor + width * safe.low, floor + width * safe.high
+    centre, half = logit(share), half / width / (share * (1 - share))
+    return tuple(floor + width * float(expit(end)) for end in (centre - half, centre + half))
+
+
+def _rarest_units(scores: "Scores") -> int:
+    """Count the cases, or patients, of the rarest class or label."""
+    labels, groups = scores.labels, scores.groups
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    columns = labels.T if labels.ndim == 2 else [labels == k for k in np.unique(labels)]
+    return max(1, min(len(np.unique(groups[column.astype(bool)])) for column in columns))
 
 
 def _z(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def _t(level: float, freedom: float) -> float:
-    return float(stdtrit(freedom, (1 + level) / 2))
