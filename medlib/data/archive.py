@@ -55,9 +55,6 @@ def read_arrays(
         raise MedlibError(f"{path} cannot be read: {_reason(error)}; {REMEDY}") from error
 
 
-REMEDY = "delete it and run 'medlib data get' again"
-
-
 def array_names(path: Path) -> set[str]:
     """Return the names of the arrays in an ``.npz`` file."""
     try:

@@ -44,7 +44,7 @@ def _load_medmnist(card: Card) -> Dataset:
     path = _obtain(card)
     store.verify_file(card, path)
     names = [f"{split}_images" for split in SPLITS] + ["train_labels", "val_labels"]
-    arrays = archive.read_arrays(path, names)
+    arrays = archive.read_arrays(path, names, max_bytes=most_bytes(card))
     parts = {split: _medmnist_split(card, path, arrays, split) for split in SPLITS}
     return Dataset(card, **parts, source={"kind": "file", "path": str(path)})
 
@@ -64,8 +64,8 @@ def _medmnist_split(card: Card, path: Path, arrays: Mapping[str, np.ndarray], sp
 def _load_rows(card: Card) -> Dataset:
     """Load a file with one row a case, cut by the committed split indices."""
     path = _obtain(card)
-    arrays = archive.read_arrays(path)
-    source = {"kind": "file", "path": str(path), **_verify_arrays(card, path, arrays)}
+    arrays = archive.read_arrays(path, max_bytes=most_bytes(card))
+    source = {"kind": "file", "path": str(path), **store.verify_arrays(card, path, arrays)}
     rows = splits.read_split(card)
     parts = {split: _rows_split(card, path, arrays, split, rows[split]) for split in SPLITS}
     return Dataset(card, **parts, source=source)
@@ -125,6 +125,12 @@ _LAYOUTS: dict[str, Callable[[Card], Dataset]] = {
 }
 
 
+def most_bytes(card: Card) -> int:
+    """Return how much the arrays of a set may unpack to: images, masks, labels, names, slack."""
+    pixels = card.channels * card.size * card.size
+    return sum(card.counts.values()) * (2 * pixels + 1024) + (1 << 20)
+
+
 def without_answers(split: Split) -> Split:
     """Return a split without labels and masks."""
     return Split(split.images, None, split.index, split.groups, None, split.extras)
@@ -160,16 +166,12 @@ def expect(path: Path, what: str, values: np.ndarray, shape: tuple, dtype: type)
 
 
 def _obtain(card: Card) -> Path:
-    """Return the file of a set, downloading it where that is allowed without being asked."""
+    """Return the file of a set; download it where that is allowed without being asked."""
     path = store.find(card)
     if path is not None:
         return path
-    raise store.unavailable(card, "it is neither in the mirror nor in the cache")
+    if card.opt_in:
+        raise store.unavailable(card, "it is only downloaded when asked for by name")
+    from medlib.data import download, origins
 
-
-def _verify_arrays(card: Card, path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    expected = card.digests["arrays"]
-    found = archive.digest_of_arrays(arrays)
-    if found != expected:
-        raise DigestMismatch(store.mismatch(card, path, "arrays", expected, found))
-    return {"digest": found}
+    return origins.obtain(card, patience=download.HASTY)
