@@ -122,12 +122,13 @@ def format_value(value: float, interval: tuple[float, float] | list[float] | Non
 
 def format_number(value: float) -> str:
     """Return a number with three decimals, or whole numbers with thousands separated."""
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 2):
-        return f"{int(value):,}"
-    if value and not 0.001 <= abs(value) < 1000:
-        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.1e}"
-    text = f"{value:.3f}"
-    return "0.000" if text == "-0.000" else text.replace("-", "\N{MINUS SIGN}")
+    if isinstance(value, int) or (value.is_integer() and abs(value) >= 2):
+        text = f"{int(value):,}"
+    elif abs(value) >= 1000:
+        text = f"{value:,.1f}"
+    else:
+        text = f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1g}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 @lru_cache(maxsize=8)

@@ -376,12 +376,12 @@ def _why_no_value(profile: str, stamp: Mapping[str, Any] | None, ran: bool) -> s
     if profile == "fast":
         return "profile fast gives no results"
     if stamp is None:
-        return "the chapter was not run" if ran else "no run: make book"
+        return "the last run left it out" if ran else "there is no run yet (make book)"
     if stamp.get("status") == "missing-data":
         return f"data missing: {', '.join(stamp.get('missing') or ['see the page'])}"
     if stamp.get("status") == "failed":
         return "the chapter stopped with an error"
-    return "the chapter ran but recorded no value"
+    return "the chapter did not record it"
 
 
 def _check_content(published: Path, document: Mapping[str, Any]) -> Iterator[str]:

@@ -293,7 +293,7 @@ def table(
 ) -> nodes.table:
     """Build a table from cells of inline nodes; the first column of a row is its header."""
     group = nodes.tgroup("", cols=len(head))
-    group += [nodes.colspec(colwidth=1) for _ in head]
+    group += [nodes.colspec(colwidth=1, stub=int(i == 0)) for i in range(len(head))]
     header = nodes.row("", *(_cell([nodes.Text(text)]) for text in head))
     group += nodes.thead("", header)
     group += nodes.tbody("", *(nodes.row("", *map(_cell, row)) for row in rows))
