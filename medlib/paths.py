@@ -20,8 +20,11 @@ def base_dir() -> Path:
 
 
 def build_dir(profile: str) -> Path:
-    """Return the build folder of a profile, ``_build/<profile>``; it may not exist yet."""
-    return base_dir() / "_build" / profile
+    """Return the build folder of a profile, ``_build/<profile>``; it may not exist yet.
+
+    ``MEDLIB_BUILD`` names another folder than ``_build``, for runs that must leave it alone.
+    """
+    return Path(os.environ.get("MEDLIB_BUILD") or base_dir() / "_build").absolute() / profile
 
 
 def package_file(relative: str) -> Path:

@@ -80,6 +80,7 @@ class Run:
 
     def _real_or_phantom(self, name: str, phantom: bool) -> "Dataset":
         from medlib import data
+        from medlib.data import phantoms
 
         try:
             return data.load(name)
@@ -88,7 +89,7 @@ class Run:
                 raise
             self.synthetic = True
             _announce_phantom(name, error)
-            return data.phantoms.phantom_like(data.card(name))
+            return phantoms.phantom_like(data.card(name))
 
     def _sized(self, dataset: "Dataset") -> "Dataset":
         cap = self.profile.max_images

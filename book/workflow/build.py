@@ -94,7 +94,7 @@ def run_gates() -> list[str]:
 
 
 def get_data(profile: str) -> None:
-    """Download the default data sets; where that fails the chapters say so and the build goes on."""
+    """Download the default data sets; where that fails the chapters say so."""
     from medlib.data import commands
 
     print(f"Profile {profile}: looking for the data sets ...")
@@ -124,7 +124,7 @@ def show_verdicts(profile: str) -> list[str]:
     from medlib import verify
 
     print()
-    print(verify.verify(profile).table())
+    print(verify.verify(profile).to_text())
     return []
 
 

@@ -3,6 +3,8 @@
 Standard library only: it runs before anything is installed, also under an old Python.
 """
 
+from __future__ import annotations
+
 import platform
 import sys
 

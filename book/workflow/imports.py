@@ -1,4 +1,4 @@
-"""Which medlib modules a piece of code reaches, and what they say, comments and docstrings apart."""
+"""Which medlib modules a piece of code reaches, and a hash of what each of them does."""
 
 import ast
 import hashlib
