@@ -249,6 +249,7 @@ def _evaluate(model: Any, data: "Dataset", look: _Look) -> Scores:
     _refuse_second(run, look)
     probabilities = _predict(model, data, run)
     _looks_of(run).add(look.key)
+    # once a phantom was loaded, a model may have learned from it: no score of the run is a result
     synthetic = bool(data.synthetic or run.synthetic)
     log_access(**vars(look))
     labels, probabilities = check_scores(locked.read_test_labels(data), probabilities)
