@@ -21,6 +21,9 @@ SIZE = 11
 LINE = 14
 GAP = 20
 TALLEST = 120
+LANE = 6  # pixels between the arcs over the slabs
+WIDEST = 1.25  # columns: how far a row may be scaled down
+SHORT = {"max pool": "pool", "average pool": "pool", "up-conv 2×2": "up"}
 
 
 def diagram(
@@ -55,116 +58,124 @@ class _Shapes:
 
     def __init__(self, boxes: list[Box], resolution: int) -> None:
         self.boxes = boxes
-        self.resolution = resolution
-        self.sizes = [self._size(box) for box in boxes]
-        self.words = [self._lines(box) for box in boxes]
-        self.pitch = [
-            max(w, self._text_width(lines)) + GAP
-            for (w, _), lines in zip(self.sizes, self.words, strict=True)
+        self.sizes = [_slab_size(box, resolution) for box in boxes]
+        self._fit()
+        self.skips = [
+            (source + 1, target)
+            for target, box in enumerate(boxes)
+            for source in sorted(box.inputs)
+            if source + 1 < target - 1
         ]
-        self.rows = self._rows()
-        self.width = max(sum(self.pitch[i] for i in row) for row in self.rows)
-        self.arc = 18 + 9 * max((self._span(e) for e in self._skips()), default=0)
-        text = LINE * max(len(lines) for lines in self.words) + 12
-        self.row_height = self.arc + TALLEST + text
-        self.height = self.row_height * len(self.rows)
         self.centre = self._centres()
 
     def draw(self) -> str:
         """Return the shapes of the whole diagram."""
-        parts = []
-        for i in range(len(self.boxes)):
-            parts += self._slab(i)
-        parts += [self._step(i) for i in range(1, len(self.boxes)) if self._reads_previous(i)]
-        parts += [self._arc(edge) for edge in self._skips()]
+        parts = [part for i in range(len(self.boxes)) for part in self._slab(i)]
+        parts += [part for i in range(1, len(self.boxes)) for part in self._step(i)]
+        parts += [self._arc(source, target) for source, target in self.skips]
         return "".join(parts)
 
-    def _size(self, box: Box) -> tuple[float, float]:
-        channels = box.shape[0] if len(box.shape) in {1, 3} else box.shape[-1]
-        edge = max(box.shape[1:]) if len(box.shape) == 3 else 1
-        share = log2(1 + edge) / log2(1 + self.resolution)
-        return 7 + 4 * log2(1 + channels), 16 + (TALLEST - 16) * min(share, 1)
-
-    def _lines(self, box: Box) -> list[str]:
-        words = svg.wrapped(box.words, 76, SIZE)
-        words[0] = f"{box.times} × {words[0]}" if box.times > 1 else words[0]
-        return [*words, "×".join(map(str, box.shape))]
-
-    def _text_width(self, lines: list[str]) -> float:
-        return max(len(line) for line in lines) * SIZE * svg.CHARACTER - 8
-
-    def _rows(self) -> list[list[int]]:
-        """Fill rows up to the width of a column, evenly."""
-        total = sum(self.pitch)
-        count = int(total // (svg.COLUMN * 1.2)) + 1
-        rows: list[list[int]] = [[]]
-        used = 0.0
-        for i, pitch in enumerate(self.pitch):
-            if rows[-1] and used + pitch > total / count + pitch / 2 and len(rows) < count:
-                rows.append([])
-                used = 0.0
-            rows[-1].append(i)
-            used += pitch
-        return rows
+    def _fit(self) -> None:
+        """Choose the words, long or short, and the rows, so that they fill a column's width."""
+        for compact in (False, True):
+            self.words = [_lines(box, compact) for box in self.boxes]
+            self.pitch = [
+                max(wide + GAP + 12 * box.skip, _text_width(words) + 8)
+                for (wide, _), words, box in zip(self.sizes, self.words, self.boxes, strict=True)
+            ]
+            if sum(self.pitch) <= svg.COLUMN * (WIDEST if compact else 1.06):
+                break
+        count = int(sum(self.pitch) // (svg.COLUMN * WIDEST)) + 1
+        self.rows = _even_rows(self.pitch, count)
+        self.width = max(sum(self.pitch[i] for i in row) for row in self.rows) + 14 * (count > 1)
 
     def _centres(self) -> list[tuple[float, float]]:
-        centres = []
-        for r, row in enumerate(self.rows):
+        centres: list[tuple[float, float]] = []
+        self.base: list[float] = []  # where the words of each slab begin
+        y = 0.0
+        for row in self.rows:
+            tallest = max(self.sizes[i][1] for i in row)
+            spans = [b - a for a, b in self.skips if b in row or a in row]
+            y += 14 + LANE * max(spans, default=0)
             x = 0.0
-            y = r * self.row_height + self.arc + TALLEST / 2
             for i in row:
-                centres.append((x + self.pitch[i] / 2, y))
+                centres.append((x + self.pitch[i] / 2, y + tallest / 2))
+                self.base.append(y + tallest + LINE)
                 x += self.pitch[i]
+            y += tallest + LINE * max(len(self.words[i]) for i in row) + 12
+        self.height = y
         return centres
 
     def _slab(self, i: int) -> list[str]:
         (x, y), (wide, high), box = self.centre[i], self.sizes[i], self.boxes[i]
         parts = [svg.box(x - wide / 2, y - high / 2, wide, high, FILL[box.kind])]
         if box.skip:
-            top = y - high / 2
-            left, right = x - wide / 2 - 6, x + wide / 2 + 6
-            parts.append(
-                svg.arrow(
-                    f"M{svg.number(left)} {svg.number(y)} V{svg.number(top - 8)} "
-                    f"H{svg.number(right)} V{svg.number(y - 2)}"
-                )
-            )
-        base = y + TALLEST / 2 + LINE
-        last = len(self.words[i]) - 1
+            left, right = x - wide / 2 - 8, x + wide / 2 + 9
+            parts.append(svg.arrow("M", left, y, "V", y - high / 2 - 8, "H", right, "V", y - 6))
+            parts.append(svg.plus(right, y))
+        base = self.base[i]
+        faint = {"×".join(map(str, box.shape)), *_shape_lines(box)}
         return parts + [
-            svg.label(x, base + LINE * n, line, size=SIZE, faint=n == last)
+            svg.label(x, base + LINE * n, line, size=SIZE, faint=line in faint)
             for n, line in enumerate(self.words[i])
         ]
 
-    def _reads_previous(self, i: int) -> bool:
-        return i - 2 in self.boxes[i].inputs or i == 1
-
-    def _step(self, i: int) -> str:
-        """Return the arrow from the slab before; between rows it turns round."""
+    def _step(self, i: int) -> list[str]:
+        """Return the arrow from the slab before; between rows it leaves and comes back in."""
+        if i - 2 not in self.boxes[i].inputs:
+            return []
         (x0, y0), (x1, y1) = self.centre[i - 1], self.centre[i]
         start = x0 + self.sizes[i - 1][0] / 2 + 1
         end = x1 - self.sizes[i][0] / 2 - 1
         if y0 == y1:
-            return svg.arrow(f"M{svg.number(start)} {svg.number(y0)} H{svg.number(end)}")
-        return svg.arrow(f"M{svg.number(max(end - 14, 1))} {svg.number(y1)} H{svg.number(end)}")
+            return [svg.arrow("M", start, y0, "H", end)]
+        leaving = svg.arrow("M", start, y0, "H", min(start + 24, self.width - 1))
+        return [leaving, svg.arrow("M", max(end - 24, 1), y1, "H", end)]
 
-    def _skips(self) -> list[tuple[int, int]]:
-        return [
-            (source + 1, i)
-            for i, box in enumerate(self.boxes)
-            for source in sorted(box.inputs)
-            if source + 1 < i - 1
-        ]
+    def _arc(self, source: int, target: int) -> str:
+        (x0, y0), (x1, y1) = self.centre[source], self.centre[target]
+        top0, top1 = y0 - self.sizes[source][1] / 2, y1 - self.sizes[target][1] / 2
+        lift = min(top0, top1) - 4 - LANE * (target - source)
+        x0, x1 = x0 + 3, x1 - 3  # an arc that arrives and one that leaves stay apart
+        return svg.arrow("M", x0, top0, "V", lift, "H", x1, "V", top1 - 1, dashed=True)
 
-    def _span(self, edge: tuple[int, int]) -> int:
-        return edge[1] - edge[0]
 
-    def _arc(self, edge: tuple[int, int]) -> str:
-        (x0, y0), (x1, y1) = self.centre[edge[0]], self.centre[edge[1]]
-        top0, top1 = y0 - self.sizes[edge[0]][1] / 2, y1 - self.sizes[edge[1]][1] / 2
-        lift = min(y0, y1) - TALLEST / 2 - 4 - 9 * self._span(edge)
-        n = svg.number
-        return svg.arrow(f"M{n(x0)} {n(top0)} V{n(lift)} H{n(x1)} V{n(top1 - 1)}", dashed=True)
+def _slab_size(box: Box, resolution: int) -> tuple[float, float]:
+    channels = box.shape[0] if len(box.shape) in {1, 3} else box.shape[-1]
+    edge = max(box.shape[1:]) if len(box.shape) == 3 else 1
+    share = log2(1 + edge) / log2(1 + resolution)
+    return 7 + 4 * log2(1 + channels), 16 + (TALLEST - 16) * min(share, 1)
+
+
+def _lines(box: Box, compact: bool) -> list[str]:
+    """Return what stands below a slab: its operation, then the shape of its output."""
+    if compact and (box.words in SHORT):
+        return [SHORT[box.words]]
+    words = svg.wrapped(box.words, 50 if compact else 76, SIZE)
+    if box.times > 1:
+        words = [f"{box.times} × {words[0]}", *words[1:]]
+    if compact and len(box.shape) == 3:
+        return [*words, *_shape_lines(box)]
+    return [*words, "×".join(map(str, box.shape))]
+
+
+def _shape_lines(box: Box) -> list[str]:
+    return [f"{box.shape[0]}×", "×".join(map(str, box.shape[1:]))]
+
+
+def _text_width(lines: list[str]) -> float:
+    return max(len(line) for line in lines) * SIZE * svg.CHARACTER
+
+
+def _even_rows(pitch: list[float], count: int) -> list[list[int]]:
+    """Split slabs into rows of about equal width."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    used = 0.0
+    for i, wide in enumerate(pitch):
+        row = min(int((used + wide / 2) / sum(pitch) * count), count - 1)
+        rows[row].append(i)
+        used += wide
+    return rows
 
 
 def _in_words(boxes: list[Box], input_shape: tuple[int, int, int]) -> str:

@@ -50,7 +50,10 @@ def flow(
     if unknown:
         raise ValueError(f"arrows name boxes that there are not: {', '.join(sorted(unknown))}")
     columns = _columns(list(words), [(a, b) for a, b, *_ in links])
-    placed, height = _place(words, columns, width)
+    gap = max(
+        [GAP_X] + [_words_width(rest) + 16 for a, b, *rest in links if columns[a] < columns[b]]
+    )
+    placed, height = _place(words, columns, width, gap)
     body = "".join(_node(words[key], place, key in accent) for key, place in placed.items())
     body += "".join(_edge(placed, a, b, "".join(rest)) for a, b, *rest in links)
     return SVG(body, width, height, title, _in_words(words, links))
@@ -70,10 +73,10 @@ def _columns(keys: list[str], edges: list[tuple[str, str]]) -> dict[str, int]:
 
 
 def _place(
-    words: dict[str, str], columns: dict[str, int], width: float
+    words: dict[str, str], columns: dict[str, int], width: float, gap: float
 ) -> tuple[dict[str, Place], float]:
     count = max(columns.values()) + 1
-    box_width = (width - 2 - GAP_X * (count - 1)) / count
+    box_width = (width - 2 - gap * (count - 1)) / count
     heights = {
         key: LINE * len(svg.wrapped(text, box_width - 2 * PAD, SIZE)) + 2 * PAD
         for key, text in words.items()
@@ -85,9 +88,13 @@ def _place(
     for c, keys in enumerate(members):
         y = margin + (total - sum(heights[k] for k in keys) - GAP_Y * (len(keys) - 1)) / 2
         for key in keys:
-            placed[key] = (1 + c * (box_width + GAP_X), y, box_width, heights[key])
+            placed[key] = (1 + c * (box_width + gap), y, box_width, heights[key])
             y += heights[key] + GAP_Y
     return placed, total + 2 * margin
+
+
+def _words_width(rest: list[str]) -> float:
+    return max((len(line) for line in rest), default=0) * (SIZE - 2) * svg.CHARACTER
 
 
 def _node(words: str, place: Place, accented: bool) -> str:
@@ -104,21 +111,16 @@ def _node(words: str, place: Place, accented: bool) -> str:
 
 def _edge(placed: dict[str, Place], source: str, target: str, words: str) -> str:
     (x0, y0, w0, h0), (x1, y1, w1, h1) = placed[source], placed[target]
-    n = svg.number
     if x1 > x0:
-        start, end = (x0 + w0, y0 + h0 / 2), (x1 - 1, y1 + h1 / 2)
-        middle = (start[0] + end[0]) / 2
-        path = (
-            f"M{n(start[0])} {n(start[1])} C{n(middle)} {n(start[1])} "
-            f"{n(middle)} {n(end[1])} {n(end[0])} {n(end[1])}"
-        )
-        at = (middle, (start[1] + end[1]) / 2 - 6)
-        line = svg.arrow(path)
+        (xa, ya), (xb, yb) = (x0 + w0, y0 + h0 / 2), (x1 - 1, y1 + h1 / 2)
+        middle = (xa + xb) / 2
+        line = svg.arrow("M", xa, ya, "C", middle, ya, middle, yb, xb, yb)
+        at = (middle, (ya + yb) / 2 - 6)
     else:
         low = max(y0 + h0, y1 + h1) + 16
-        path = f"M{n(x0 + w0 / 2)} {n(y0 + h0)} V{n(low)} H{n(x1 + w1 / 2)} V{n(y1 + h1 + 1)}"
-        at = ((x0 + w0 / 2 + x1 + w1 / 2) / 2, low - 4)
-        line = svg.arrow(path, dashed=True)
+        xa, xb = x0 + w0 / 2, x1 + w1 / 2
+        line = svg.arrow("M", xa, y0 + h0, "V", low, "H", xb, "V", y1 + h1 + 1, dashed=True)
+        at = ((xa + xb) / 2, low - 4)
     return line + (svg.label(*at, words, size=SIZE - 2, faint=True) if words else "")
 
 

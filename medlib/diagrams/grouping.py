@@ -53,8 +53,9 @@ class Box:
 def boxes_of(model: nn.Module, layers: Sequence[Layer], limit: int = 13) -> list[Box]:
     """Group the layers of a network into at most about `limit` boxes.
 
-    Modules that add or concatenate in their own ``forward`` become one box; deeper modules are
-    folded into their parents until few enough boxes are left; equal neighbours are merged.
+    Modules that add or concatenate in their own ``forward`` become one box. Where there are too
+    many boxes, equal neighbours are merged; where that is not enough, the deepest modules are
+    folded into their parents.
 
     Parameters
     ----------
@@ -70,9 +71,11 @@ def boxes_of(model: nn.Module, layers: Sequence[Layer], limit: int = 13) -> list
     boxes: list[Box] = []
     for depth in range(deepest, 0, -1):
         boxes = _grouped(model, layers, closed, depth)
+        if len(boxes) > limit:
+            boxes = _merged(boxes)
         if len(boxes) <= limit:
-            return boxes
-    return _merged(boxes)
+            break
+    return boxes
 
 
 def _closed_modules(layers: Sequence[Layer]) -> set[str]:
@@ -84,27 +87,33 @@ def _closed_modules(layers: Sequence[Layer]) -> set[str]:
 
 def _grouped(model: nn.Module, layers: Sequence[Layer], closed: set[str], depth: int) -> list[Box]:
     boxes: list[Box] = []
-    home: dict[int, int] = {-1: -1}
+    homes: dict[int, set[int]] = {-1: {-1}}  # layer -> boxes that its output comes from
     for place, layer in enumerate(layers):
-        if layer.kind == "Parameter":
-            continue
+        sources = set().union(*(homes.get(i, set()) for i in layer.inputs))
         path = _cut(layer.name, closed, depth)
-        is_alone = path == layer.name and path not in closed
-        sources = {home[i] for i in layer.inputs if i in home}
-        if is_alone and _follows(layer) and boxes and sources - {-1}:
-            _absorb(boxes[max(sources)], place, layer)
-            home[place] = max(sources)
-            _note_skip(boxes, max(sources), sources, layer)
+        alone = path not in closed and _stands_alone(layer, path, depth)
+        if not sources or (layer.kind == "concatenate" and alone):
+            homes[place] = sources
             continue
-        if not boxes or boxes[-1].path != path or is_alone:
-            boxes.append(Box(path))
-        home[place] = len(boxes) - 1
-        _absorb(boxes[-1], place, layer)
-        boxes[-1].inputs |= sources - {len(boxes) - 1}
-        _note_skip(boxes, len(boxes) - 1, sources, layer)
+        if not (alone and _follows(layer, layers) and boxes and sources - {-1}):
+            if alone or not boxes or boxes[-1].path != path:
+                boxes.append(Box(path))
+            target = len(boxes) - 1
+            boxes[target].inputs |= sources - {target}
+        else:
+            target = max(sources)
+        _absorb(boxes, target, place, layer, sources)
+        homes[place] = {target}
     for box in boxes:
-        _describe(box, [layers[i] for i in box.layers], model)
+        _describe(box, [layers[i] for i in box.layers], layers, model)
     return boxes
+
+
+def _stands_alone(layer: Layer, path: str, depth: int) -> bool:
+    """Tell whether a layer is a box of its own: a module, or a function between shown modules."""
+    if layer.module is not None:
+        return path == layer.name
+    return not layer.name or layer.name.count(".") + 1 < depth
 
 
 def _cut(name: str, closed: set[str], depth: int) -> str:
@@ -116,32 +125,31 @@ def _cut(name: str, closed: set[str], depth: int) -> str:
     return ".".join(parts[:depth])
 
 
-def _follows(layer: Layer) -> bool:
-    return layer.kind == "add" or bool(
-        FOLLOWERS.fullmatch(layer.kind + "_") or FOLLOWERS.match(layer.kind)
-    )
+def _follows(layer: Layer, layers: Sequence[Layer]) -> bool:
+    """Tell whether a layer leaves the shape alone: then it belongs to the layer before it."""
+    if layer.kind == "add" or FOLLOWERS.match(layer.kind):
+        return True
+    shapes = [layers[i].out_shape for i in layer.inputs if i >= 0]
+    return layer.kind.startswith("Adaptive") and layer.out_shape in shapes
 
 
-def _absorb(box: Box, place: int, layer: Layer) -> None:
+def _absorb(boxes: list[Box], target: int, place: int, layer: Layer, sources: set[int]) -> None:
+    """Put a layer into a box; an addition is the box's own skip, or an edge between boxes."""
+    box = boxes[target]
     box.layers.append(place)
     box.shape = layer.out_shape
-
-
-def _note_skip(boxes: list[Box], target: int, sources: set[int], layer: Layer) -> None:
-    """Remember an addition: inside one box as its skip, between boxes as an edge."""
     if layer.kind != "add":
         return
-    others = sources - {target}
-    if boxes[target].path == layer.name and layer.name:
-        boxes[target].skip = True
+    if layer.name and box.path == layer.name:
+        box.skip = True
     else:
-        boxes[target].inputs |= others
+        box.inputs |= sources - {target}
 
 
-def _describe(box: Box, layers: list[Layer], model: nn.Module) -> None:
-    main = [layer for layer in layers if not _follows(layer) and layer.kind not in JOINS]
+def _describe(box: Box, own: list[Layer], layers: Sequence[Layer], model: nn.Module) -> None:
+    main = [x for x in own if x.kind not in JOINS and not _follows(x, layers)]
     if len(main) <= 1 and not box.skip:
-        box.words, box.kind = _words_of(main[0] if main else layers[0])
+        box.words, box.kind = _words_of(main[0] if main else own[0])
         return
     kernels = [_kernel(layer) for layer in main if _kernel(layer)]
     largest = max(kernels, key=_area, default="")
@@ -157,7 +165,9 @@ def _words_of(layer: Layer) -> tuple[str, str]:
         return f"up-conv {_kernel(layer)}", "convolution"
     if kind.startswith("Conv"):
         stride = layer.module.stride[0] if layer.module is not None else 1
-        return f"conv {_kernel(layer)}" + (f" stride {stride}" if stride > 1 else ""), "convolution"
+        return f"conv {_kernel(layer)}" + (
+            f" stride\u00a0{stride}" if stride > 1 else ""
+        ), "convolution"
     if "ool" in kind:
         word = "max" if "ax" in kind else "average"
         return ("un" * ("npool" in kind.lower())) + f"{word} pool", "pooling"

@@ -1,11 +1,10 @@
 """A few SVG shapes that read on light and on dark pages, and the picture they make."""
 
-import hashlib
 from dataclasses import dataclass
 from html import escape
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
-CHARACTER = 0.56  # mean width of a character, as a share of the font's size
+CHARACTER = 0.63  # mean width of a character, as a share of the font's size
 COLUMN = 750  # pixels: the width of a book column
 
 
@@ -33,22 +32,15 @@ class SVG:
     description: str
 
     def text(self) -> str:
-        """Return the whole picture as one SVG element; the same input gives the same text."""
-        key = hashlib.sha256((self.title + self.body).encode()).hexdigest()[:8]
-        marker = (
-            f'<defs><marker id="tip-{key}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-            'markerHeight="7" orient="auto"><path d="M0 0.8 L8 4 L0 7.2 z" fill="currentColor"/>'
-            "</marker></defs>"
-        )
+        """Return the whole picture as one SVG element; without ids."""
+        said = escape(f"{self.title}. {self.description}", quote=True)
         size = f"max-width:{number(self.width)}px;width:100%;height:auto"
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
-            f'viewBox="0 0 {number(self.width)} {number(self.height)}" '
-            f'aria-labelledby="name-{key} text-{key}" style="{size}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" '
+            f'viewBox="0 0 {number(self.width)} {number(self.height)}" style="{size}" '
             f'font-family="{FONT}" fill="currentColor">'
-            f'<title id="name-{key}">{escape(self.title)}</title>'
-            f'<desc id="text-{key}">{escape(self.description)}</desc>'
-            f"{marker}{self.body.replace('#TIP', f'#tip-{key}')}</svg>"
+            f"<title>{escape(self.title)}</title><desc>{escape(self.description)}</desc>"
+            f"{self.body}</svg>"
         )
 
     def _repr_svg_(self) -> str:
@@ -89,12 +81,50 @@ def label(
     )
 
 
-def arrow(path: str, *, dashed: bool = False) -> str:
-    """Return a line along an SVG path, with a tip at its end."""
+def arrow(*steps: str | float, dashed: bool = False) -> str:
+    """Return a line with a tip at its end.
+
+    Parameters
+    ----------
+    *steps : str or float
+        An SVG path of absolute ``M``, ``H``, ``V`` and ``C`` steps, letters and coordinates.
+    dashed : bool
+        Whether the line is dashed.
+    """
     dash = ' stroke-dasharray="4 3"' if dashed else ""
     return (
-        f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="1.3"{dash} '
-        'marker-end="url(#TIP)"/>'
+        f'<path d="{path(*steps)}" fill="none" stroke="currentColor" stroke-width="1.3"{dash}/>'
+        f"{_tip(*steps)}"
+    )
+
+
+def _tip(*steps: str | float) -> str:
+    """Return the triangle at a path's end; a marker would need an id of its own on the page."""
+    numbers = [step for step in steps if not isinstance(step, str)]
+    letters = [step for step in steps if isinstance(step, str)]
+    x, y = float(numbers[-2]), float(numbers[-1])
+    across, down = 1.0, 0.0
+    if letters[-1] == "V":
+        x = float(numbers[-2] if letters[-2] == "H" else numbers[0])
+        before = float(numbers[-3] if letters[-2] == "H" else numbers[1])
+        across, down = 0.0, 1.0 if y > before else -1.0
+    elif letters[-1] == "H":
+        x, y = float(numbers[-1]), float(numbers[-2])
+    points = ((0, 0), (-8, -3.5), (-8, 3.5))
+    turned = [(x + a * across - b * down, y + a * down + b * across) for a, b in points]
+    return f'<path d="{path("M", *turned[0], "L", *turned[1], "L", *turned[2], "z")}"/>'
+
+
+def path(*steps: str | float) -> str:
+    """Return an SVG path from its letters and coordinates."""
+    return " ".join(step if isinstance(step, str) else number(step) for step in steps)
+
+
+def plus(x: float, y: float) -> str:
+    """Return the sign of an addition on a horizontal line, which is its second stroke."""
+    return (
+        f'<circle cx="{number(x)}" cy="{number(y)}" r="5" fill="none" stroke="currentColor"/>'
+        f'<path d="{path("M", x, y - 5, "V", y + 5)}" stroke="currentColor"/>'
     )
 
 
