@@ -23,7 +23,12 @@ def build(profile: str, only: str | None = None) -> int:
         str(target),
         str(folder / "html"),
         path_config=str(target / "_config.yml"),
-        confoverrides={"external_toc_path": str(target / "_toc.yml"), "nitpicky": only is None},
+        noconfig=True,
+        confoverrides={
+            "external_toc_path": str(target / "_toc.yml"),
+            "latex_individualpages": False,
+            "nitpicky": only is None,
+        },
         doctreedir=str(folder / "doctrees"),
         warningiserror=only is None,
         keep_going=True,

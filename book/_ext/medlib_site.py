@@ -1,0 +1,191 @@
+"""Sphinx extension of the site: numbers by chapter, folds, buttons to the source, settings.
+
+Sphinx can number figures by chapter only where the table of contents is numbered from one; ours
+takes its numbers from the file names (book/workflow/chapters.py), so they are rewritten here, after
+Sphinx has counted. Nothing else of Sphinx's numbering is touched: captions, ``numref``, ``eq`` and
+the exercises read the rewritten table.
+"""
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.writers.html5 import HTML5Translator
+
+from book.workflow import chapters
+
+Number = tuple[str | int, ...]
+Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> number
+
+THEME = {"show_toc_level": 2}
+FOLDED = "dropdown"  # class of the admonitions and solutions that begin closed
+DESCRIPTION = 200  # characters; search engines cut after about that many
+
+
+def renumber(document: str, counted: dict[str, dict[str, Number]]) -> dict[str, dict[str, Number]]:
+    """Number one page's figures, tables, equations and exercises: 3.5.1, 3.5.2, ...
+
+    Parameters
+    ----------
+    document : str
+        Sphinx's name of the page.
+    counted : dict
+        Sphinx's own numbers of the page, kind -> id -> number; only their order is used.
+
+    Returns
+    -------
+    dict
+        The same keys with the page's number in front; a page without one counts 1, 2, ...
+    """
+    number = chapters.document_number(document)
+    front = tuple(number.split(".")) if number else ()
+    return {
+        kind: {each: (*front, i) for i, each in enumerate(sorted(ids, key=ids.__getitem__), 1)}
+        for kind, ids in counted.items()
+    }
+
+
+def restore_counts(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Give Sphinx its own numbers back before it counts: it rewrites pages that differ."""
+    env.toc_fignumbers = getattr(env, "medlib_counted", env.toc_fignumbers)
+    return []
+
+
+def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Replace Sphinx's numbers and return the pages that must be written again for it.
+
+    A number or a title that changed may be quoted on any page, so then all pages are written.
+    """
+    env.medlib_counted = env.toc_fignumbers
+    env.toc_fignumbers = {page: renumber(page, ids) for page, ids in env.medlib_counted.items()}
+    quoted, before = _quoted(env), getattr(env, "medlib_quoted", None)
+    env.medlib_quoted = quoted
+    return sorted(env.found_docs) if before is not None and _differs(before, quoted) else []
+
+
+def _quoted(env: BuildEnvironment) -> dict[str, Any]:
+    """Return what other pages show of a page: titles and numbers, under a key each."""
+    shown: dict[str, Any] = {page: title.astext() for page, title in env.titles.items()}
+    shown["toctree"] = {page: list(below) for page, below in env.toctree_includes.items()}
+    for page, kinds in env.toc_fignumbers.items():
+        shown |= {f"{page}#{each}": ids[each] for ids in kinds.values() for each in ids}
+    return shown
+
+
+def _differs(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Tell whether something that could have been quoted has changed; new things could not."""
+    return any(now.get(key) != value for key, value in before.items())
+
+
+class fold(nodes.Element):
+    """An admonition that the reader opens, by mouse or keyboard, without a script."""
+
+
+class fold_title(nodes.TextElement):
+    """The line of a fold that stays visible."""
+
+
+class Fold(SphinxPostTransform):
+    """Turn closed admonitions and solutions into HTML's own ``details``.
+
+    Runs after sphinx-exercise has written the titles. A title may link to its exercise; within a
+    line that opens and closes on a click a link would be in the way, so its text stays alone.
+    """
+
+    default_priority = 300
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        """Replace every such admonition of the page."""
+        for node in list(self.document.findall(nodes.Admonition)):
+            if FOLDED in node["classes"] and node.children:
+                title = fold_title("", node.children[0].astext())
+                classes = ["admonition", *node["classes"]]
+                node.replace_self(
+                    fold("", title, *node.children[1:], ids=node["ids"], classes=classes)
+                )
+
+
+def visit_fold(writer: HTML5Translator, node: fold) -> None:
+    """Open the fold."""
+    writer.body.append(writer.starttag(node, "details"))
+
+
+def depart_fold(writer: HTML5Translator, node: fold) -> None:
+    """Close the fold."""
+    writer.body.append("</details>\n")
+
+
+def visit_fold_title(writer: HTML5Translator, node: fold_title) -> None:
+    """Open the visible line."""
+    writer.body.append(writer.starttag(node, "summary", "", CLASS="admonition-title"))
+
+
+def depart_fold_title(writer: HTML5Translator, node: fold_title) -> None:
+    """Close the visible line."""
+    writer.body.append("</summary>\n")
+
+
+def theme_settings(app: Sphinx, config: Config) -> None:
+    """Set what Jupyter Book's configuration has no key for."""
+    config.html_theme_options = {**config.html_theme_options, **THEME}
+    config.html_context = {"default_mode": "auto", **config.html_context}
+
+
+def finish_page(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Point the edit button to the source that people edit, and describe the page in its head.
+
+    pandas heads its index with an empty ``th``, which screen readers announce as a nameless header.
+    """
+    if doctree is None:
+        return
+    context["body"] = context["body"].replace("<th></th>", "<td></td>")
+    source = chapters.ROOT / f"{page}.md"
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "source-buttons":
+            group["buttons"] = [b for b in map(_to_source, group["buttons"]) if _kept(b, source)]
+    text = describe(doctree)
+    if text:
+        context["metatags"] += f'<meta name="description" content="{html.escape(text)}" />\n'
+
+
+def _to_source(button: dict[str, Any]) -> dict[str, Any]:
+    """Turn a button's link to the staged notebook into one to the MyST file it is made from."""
+    if button["label"] != "source-edit-button":
+        return button
+    return button | {"url": re.sub(r"\.ipynb$", ".md", button["url"])}
+
+
+def _kept(button: dict[str, Any], source: Path) -> bool:
+    """Drop the edit button of generated pages: there is nothing to edit."""
+    return button["label"] != "source-edit-button" or source.exists()
+
+
+def describe(doctree: nodes.document) -> str:
+    """Return the page's first paragraph, cut at a word, for search engines and previews."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        if isinstance(paragraph.parent, (nodes.section, nodes.document)):
+            text = re.sub(r"\s+", " ", paragraph.astext()).strip()
+            return text if len(text) <= DESCRIPTION else f"{text[:DESCRIPTION].rsplit(' ', 1)[0]} …"
+    return ""
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    app.add_node(fold, html=(visit_fold, depart_fold))
+    app.add_node(fold_title, html=(visit_fold_title, depart_fold_title))
+    app.add_post_transform(Fold)
+    app.connect("config-inited", theme_settings)
+    app.connect("env-get-updated", restore_counts, priority=400)
+    app.connect("env-get-updated", number_by_chapter, priority=600)
+    app.connect("html-page-context", finish_page, priority=600)
+    app.add_css_file("medlib.css", priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
