@@ -1,0 +1,181 @@
+"""One set of packages, said in four places: project, constraints, environment.yml, Makefile."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from book.workflow import check_python, lock
+from medlib.errors import MedlibError
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+?)(?:\s*;.*)?")
+MINE = {"medlib", "book", "tests", "medlib_claims", "medlib_site"}
+BROUGHT = {  # imported only where the package that brings them is there
+    "matplotlib_inline": "ipykernel",
+    "hatchling": "the build system",
+}
+
+
+def lines(name: str) -> list[str]:
+    text = (ROOT / name).read_text("utf-8")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def pins() -> dict[str, str]:
+    return {
+        canonicalize_name(m[1]): m[2] for m in map(PIN.fullmatch, lines("constraints.txt")) if m
+    }
+
+
+def declared() -> list[Requirement]:
+    extras = [each for extra in EXTRAS.values() for each in extra]
+    return [Requirement(text) for text in [*PROJECT["dependencies"], *extras]]
+
+
+def pip_lines() -> list[str]:
+    return next(each["pip"] for each in ENVIRONMENT["dependencies"] if isinstance(each, dict))
+
+
+def test_every_constraint_is_one_exact_pin_and_they_are_sorted():
+    found = [PIN.fullmatch(line) for line in lines("constraints.txt")]
+    assert all(found), "constraints.txt holds NAME==VERSION lines only"
+    names = [canonicalize_name(match[1]) for match in found]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda each: each.name)
+def test_every_dependency_is_pinned_within_its_bounds(requirement):
+    pinned = pins().get(canonicalize_name(requirement.name))
+    assert pinned, f"{requirement.name} is missing in constraints.txt"
+    assert requirement.specifier.contains(pinned, prereleases=True)
+
+
+def test_what_the_dependencies_bring_is_pinned_too():
+    missing = sorted(set(_closure(declared())) - set(pins()))
+    assert not missing, f"missing in constraints.txt: {', '.join(missing)}"
+
+
+def test_every_import_is_a_declared_dependency():
+    distributions = metadata.packages_distributions()
+    names = {canonicalize_name(each.name) for each in declared()}
+    for module, files in _imports().items():
+        brought_by = {canonicalize_name(d) for d in distributions.get(module, [module])}
+        assert brought_by & names, f"{module} (in {', '.join(files)}): add it to pyproject.toml"
+
+
+def test_the_library_alone_needs_no_extra():
+    distributions = metadata.packages_distributions()
+    base = {canonicalize_name(Requirement(t).name) for t in PROJECT["dependencies"]}
+    for module, files in _imports("medlib").items():
+        brought_by = {canonicalize_name(d) for d in distributions.get(module, [module])}
+        assert brought_by & base, f"{module} (in {', '.join(files)}) is no dependency of medlib"
+
+
+def test_conda_installs_the_same_extras_from_the_same_constraints():
+    assert pip_lines() == ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert f"-c constraints.txt -e '.[{','.join(EXTRAS)}]'" in makefile
+
+
+def test_all_name_the_same_range_of_python():
+    conda = next(d for d in ENVIRONMENT["dependencies"] if str(d).startswith("python"))
+    assert SpecifierSet(conda.removeprefix("python")) == SpecifierSet(PROJECT["requires-python"])
+    allowed = [v for v in range(5, 30) if f"3.{v}" in SpecifierSet(PROJECT["requires-python"])]
+    assert (3, allowed[0]) == check_python.OLDEST
+    assert (3, allowed[-1]) == check_python.NEWEST
+
+
+def test_the_locked_archives_are_those_that_are_pinned():
+    text = (ROOT / "lock.txt").read_text("utf-8").replace("\\\n", " ")
+    entries = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    locked = {canonicalize_name(e[0].partition("==")[0]): e[0].partition("==")[2] for e in entries}
+    known = pins()
+    assert {name: known.get(name) for name in locked} == locked
+    assert all(any(word.startswith("--hash=sha256:") for word in e) for e in entries)
+    assert {canonicalize_name(each.name) for each in declared()} <= set(locked)
+    assert "://" not in text, "the lock names no host"
+
+
+def archive(name: str, url: str, digest: str) -> dict:
+    info = {"url": url, "archive_info": {"hashes": {"sha256": digest} if digest else {}}}
+    return {"metadata": {"name": name, "version": "1.0"}, "download_info": info}
+
+
+def report(*items: dict) -> dict:
+    where = {
+        "implementation_name": "cpython",
+        "python_version": "3.11",
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+    }
+    return {"environment": where, "install": list(items)}
+
+
+def test_a_lock_is_written_from_a_report_of_pip_without_ourselves():
+    items = [
+        archive("B_c", "https://index/b.whl", "b" * 64),
+        archive("a", "https://index/a.whl", "a" * 64),
+        archive("medlib", "file:///here", ""),
+    ]
+    text = lock.lock_text(report(*items))
+    assert "# For cpython 3.11, linux x86_64." in text
+    assert text.endswith(
+        f"a==1.0 \\\n    --hash=sha256:{'a' * 64}\nb-c==1.0 \\\n    --hash=sha256:{'b' * 64}\n"
+    )
+
+
+def test_a_lock_refuses_what_others_cannot_get():
+    with pytest.raises(MedlibError, match="from this machine's disk"):
+        lock.lock_text(report(archive("a", "file:///here/a.whl", "a" * 64)))
+    with pytest.raises(MedlibError, match="no sha256 for a==1.0"):
+        lock.lock_text(report(archive("a", "https://index/a.whl", "")))
+
+
+def _closure(wanted: list[Requirement]) -> Iterator[str]:
+    """Yield all that the requirements bring on this machine, by the installed metadata."""
+    todo, seen = list(wanted), set()
+    while todo:
+        requirement = todo.pop()
+        key = (canonicalize_name(requirement.name), frozenset(requirement.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        yield key[0]
+        extras = requirement.extras or {""}
+        for text in metadata.requires(requirement.name) or []:
+            each = Requirement(text)
+            if not each.marker or any(each.marker.evaluate({"extra": e}) for e in extras):
+                todo.append(each)
+
+
+def _imports(*folders: str) -> dict[str, list[str]]:
+    """Return the foreign modules that the code imports, with the files that do."""
+    found: dict[str, set[str]] = {}
+    for folder in folders or ("medlib", "book", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                for name in _named(node):
+                    found.setdefault(name, set()).add(path.name)
+    known = set(sys.stdlib_module_names) | MINE | set(BROUGHT)
+    return {name: sorted(files) for name, files in sorted(found.items()) if name not in known}
+
+
+def _named(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name.split(".")[0] for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return [node.module.split(".")[0]]
+    return []
