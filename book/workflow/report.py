@@ -52,7 +52,7 @@ def reproducibility(report: verify.Report) -> Iterator[str]:
     yield from ("# Reproducibility report", "", *_summary(report), "")
     yield from ("## Verdicts", "", *_verdicts(report, claims), "")
     yield from ("## Re-scoring", "", *_rescoring(report), "")
-    yield from ("## Looks at the test splits", "", *_accesses(run or edition), "")
+    yield from ("## Looks at the test splits", "", *_accesses({**edition, **run}), "")
     yield from ("## Tolerances", "", *_tolerances(report.profile, edition), "")
     yield from ("## What this report can and cannot tell", "", *LIMITS, "")
     yield from ("## Repeat it", "", *COMMANDS)
@@ -66,9 +66,9 @@ def status(report: verify.Report, stamps: Documents) -> Iterator[str]:
         return
     seconds = sum(stamp.get("seconds", 0) for stamp in stamps.values())
     yield (
-        f"{len(stamps)} chapters were executed in profile `{report.profile}`, in {seconds:.0f} s of "
-        "chapter time. The source hash names the text of the chapter that ran, the library hash the "
-        "modules of medlib that it uses."
+        f"{len(stamps)} chapters were executed in profile `{report.profile}`, in {seconds:.0f} s "
+        "of chapter time. The source hash names the text of the chapter that ran, the library "
+        "hash the modules of medlib that it uses."
     )
     yield ""
     head = ("Chapter", "Ended", "Claims", "Source", "Library", "Seconds", "Peak memory", "Machine")
@@ -89,14 +89,14 @@ def pipe_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[s
 
 
 LIMITS = (
-    "It can tell whether the published values follow from the committed per-image scores: each is "
-    "computed again from them, with its interval. It can tell whether your run of the same chapters "
-    "gives the same values, up to what seeds and floating point numbers may move.",
+    "It can tell whether the published values follow from the committed per-image scores: each "
+    "is computed again from them, with its interval. It can tell whether your run of the same "
+    "chapters gives the same values, up to what seeds and floating point numbers may move.",
     "",
-    "It cannot tell whether the labels in the score files are the true ones (compare them with the "
-    "data set, whose digest `medlib data check` holds against its card), whether the models deserve "
-    "their names (read the chapter, and run it), or whether a result holds in another hospital. A "
-    "value from validation images, or a count, has no score file: only a run can confirm it. "
+    "It cannot tell whether the labels in the score files are the true ones (a run reads them "
+    "anew from the data set, whose digest is checked), whether the models deserve their names "
+    "(read the chapter, and run it), or whether a result holds in another hospital. A value from "
+    "validation images, or a count, has no score file: only a run can confirm it. "
     "Times and memory are measured, not claimed, and never compared.",
     "",
     "*Reproduced* means: not distinguishable from the published value, given how much such values "
@@ -138,8 +138,8 @@ def _verdicts(report: verify.Report, claims: Mapping[str, Claim]) -> Iterator[st
         yield "The book makes no claims yet."
         return
     yield (
-        "*Tolerance* is the largest difference that still counts as reproduced; *found* is the shift "
-        "that a re-execution would notice in 8 of 10 cases. Both are explained in "
+        "*Tolerance* is the largest difference that still counts as reproduced; *found* is the "
+        "shift that a re-execution would notice in 8 of 10 cases. Both are explained in "
         "[](tolerances.md)."
     )
     yield ""
@@ -173,10 +173,10 @@ def _accesses(documents: Documents) -> Iterator[str]:
         return
     audits = [(stem, item) for stem, item in entries if item["door"] == "audit"]
     yield (
-        f"Test labels are read through one function, once for each model, seed, data set and input. "
-        f"It was called {len(entries) - len(audits)} times. The chapters whose subject is the "
-        f"misuse of a test split have a second door, which asks for a reason: {len(audits)} calls. "
-        "Nothing was chosen from either."
+        "Test labels are read through one function, once for each model, seed, data set and "
+        f"input. It was called {len(entries) - len(audits)} times. The chapters whose subject is "
+        "the misuse of a test split have a second door, which asks for a reason: "
+        f"{len(audits)} calls. Nothing was chosen from either."
     )
     yield ""
     yield from pipe_table(("Chapter", "Model", "Data set", "Input", "Seeds"), _grouped(entries))
@@ -214,10 +214,10 @@ def _tolerances(profile: str, edition: Documents) -> Iterator[str]:
         return
     tests = sum(map(len, pools.values()))
     yield (
-        f"{tests} claims can move. Each is tested at a level of 5 % / {tests}, so that a re-execution "
-        "in which nothing is wrong raises any alarm in at most 5 % of cases. The standard deviations "
-        "below are those of one training (other seeds) and of one whole value (same seeds, other "
-        "arithmetic)."
+        f"{tests} claims can move. Each is tested at a level of 5 % / {tests}, so that a "
+        "re-execution in which nothing is wrong raises any alarm in at most 5 % of cases. The "
+        "standard deviations below are those of one training (other seeds) and of one whole value "
+        "(same seeds, other arithmetic)."
     )
     yield ""
     head = ("Pool", "Claims", "SD, other seeds", "SD, same seeds", "Degrees of freedom")
@@ -249,7 +249,7 @@ def _environments(path: Path) -> Iterator[str]:
         return
     names = sorted({name for doc in document["chapters"].values() for name in doc["environments"]})
     listed = ", ".join(f"`{name}`" for name in names)
-    yield f"The numeric spread was measured by running the same seeds in these environments: {listed}."
+    yield f"The numeric spread was measured with the same seeds in these environments: {listed}."
 
 
 def _status_row(
