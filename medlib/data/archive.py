@@ -3,6 +3,7 @@
 import hashlib
 import math
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
@@ -12,9 +13,8 @@ from numpy.lib import format as npy
 
 from medlib.errors import MedlibError
 
-MAX_BYTES = (
-    8 << 30
-)  # the largest set, TissueMNIST at 224 px, is about 12 GB and needs a raised limit
+MAX_BYTES = 8 << 30
+REMEDY = "delete it and run 'medlib data get' again"
 
 
 def read_arrays(
@@ -47,12 +47,23 @@ def read_arrays(
             _require(path, wanted, members)
             _limit(path, sum(members[name].file_size for name in wanted), max_bytes)
             return {name: _read(archive, members[name]) for name in wanted}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except MedlibError:
+        raise
+    except _UNREADABLE as error:
         raise MedlibError(f"{path} cannot be read: {_reason(error)}; {REMEDY}") from error
-    except (RuntimeError, MemoryError, SyntaxError) as error:
-        if isinstance(error, MedlibError):
-            raise
-        raise MedlibError(f"{path} cannot be read: {_reason(error)}; {REMEDY}") from error
+
+
+# What zipfile, zlib and numpy raise over damaged, encrypted or hostile files.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def array_names(path: Path) -> set[str]:

@@ -8,7 +8,6 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePosixPath
 
 import numpy as np
 

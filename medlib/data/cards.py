@@ -175,6 +175,11 @@ def _cards_in(folder: Path) -> dict[str, Card]:
     return {path.stem: read_card(path) for path in files}
 
 
+def forget() -> None:
+    """Forget the cards read so far; they are read anew at the next call."""
+    _cards_in.cache_clear()
+
+
 def read_card(path: Path) -> Card:
     """Read one card and check it.
 

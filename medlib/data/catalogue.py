@@ -1,21 +1,25 @@
-"""Write the cards of the MedMNIST sets from the registry inside the ``medmnist`` package.
+"""Write what can be copied or measured into the cards, so that nobody has to type it.
 
-For maintainers: ``python -m medlib.data.catalogue`` writes ``data/*.yml`` anew. Names, addresses,
-digests, counts and classes are copied from the package; the rest is in the table below. The
-registry is read as text, since importing the package would import torch.
+For maintainers: ``python -m medlib.data.catalogue`` writes ``data/*.yml`` anew. The cards of the
+MedMNIST sets take names, addresses, digests, counts and classes from the registry inside the
+``medmnist`` package (read as text, since importing it would import torch). Of each set that is
+here, file size and class counts are measured. What a person wrote (flaws, topics, notes) stays.
 """
 
 import ast
 import importlib.util
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from medlib import paths
+from medlib.data import store
+from medlib.data.cards import card, field_names, forget
+from medlib.data.loading import load
 
 _TASKS = {
     "binary-class": "binary",
@@ -85,19 +89,50 @@ def medmnist_entries(name: str, info: Mapping[str, Any]) -> dict[str, Any]:
         "publishable": info["license"] == "CC BY 4.0",
         "citation": "yang2023medmnist",
         "opt_in": name not in _DEFAULT_BOOK,
-        "notes": info["description"].strip(),
+        "notes": " ".join(info["description"].split()),
     }
 
 
+def measured_entries(name: str) -> dict[str, Any]:
+    """Return what can be counted on a data set that is here: its cases a class, its file's size.
+
+    The classes of the test split are not counted.
+    """
+    wanted = card(name)
+    if wanted.layout != "sklearn" and store.find(wanted) is None:
+        return {}
+    found = load(name)
+    counts = {
+        split: _cases_of_classes(getattr(found, split).labels, found.num_classes)
+        for split in ("train", "val")
+    }
+    size = {"download_bytes": store.find(wanted).stat().st_size} if "md5" in wanted.digests else {}
+    return {"class_counts": counts, **size}
+
+
+def _cases_of_classes(labels: np.ndarray, num_classes: int) -> list[int]:
+    several = labels.ndim == 2
+    counts = labels.sum(axis=0) if several else np.bincount(labels, minlength=num_classes)
+    return [int(count) for count in counts]
+
+
 def write_cards(folder: Path) -> list[Path]:
-    """Write the twelve cards, keeping what a person added to them (flaws, topics ...)."""
-    written = []
+    """Write all cards, keeping what a person added to them."""
+    known = registry()
     for name in _MODALITIES:
-        path = folder / f"{name}.yml"
-        kept = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        path.write_text(render({**kept, **medmnist_entries(name, registry()[name])}), "utf-8")
-        written.append(path)
-    return written
+        _update(folder / f"{name}.yml", medmnist_entries(name, known[name]))
+    forget()
+    paths_written = sorted(folder.glob("*.yml"))
+    for path in paths_written:
+        _update(path, measured_entries(path.stem))
+    return paths_written
+
+
+def _update(path: Path, entries: Mapping[str, Any]) -> None:
+    kept = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    merged = {**kept, **entries}
+    ordered = {key: merged[key] for key in field_names() if key in merged}
+    path.write_text(render(ordered), encoding="utf-8")
 
 
 def render(entries: Mapping[str, Any]) -> str:
@@ -110,7 +145,7 @@ def render(entries: Mapping[str, Any]) -> str:
 def main() -> int:
     """Write the cards and name them."""
     for path in write_cards(paths.package_file("data")):
-        print(json.dumps(str(path)))
+        print(path)
     return 0
 
 

@@ -87,6 +87,32 @@ def get_sets(args: argparse.Namespace) -> int:
     return 1 if any("error" in result for result in results) else 0
 
 
+def ensure_default() -> list[str]:
+    """Get the sets of the default book where that is quickly possible, and say what is missing.
+
+    Nothing fails here: a chapter whose data is missing says so on its own page.
+
+    Returns
+    -------
+    list of str
+        Names of the sets that are not here.
+    """
+    from medlib.data import origins
+    from medlib.data.download import HASTY
+
+    missing = []
+    for wanted in _default_sets(every=False):
+        if _is_here(wanted):
+            continue
+        try:
+            path = origins.obtain(wanted, HASTY, _progress_bar(wanted.name))
+            print(f"{wanted.name}: downloaded to {path}")
+        except MedlibError as error:
+            missing.append(wanted.name)
+            print(f"{wanted.name}: {error}", file=sys.stderr)
+    return missing
+
+
 def where_is(args: argparse.Namespace) -> int:
     """Print the path of a data set; exit code 1 where it is not there yet."""
     wanted = card(args.names[0])

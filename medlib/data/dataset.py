@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from medlib.data.cards import Card
+from medlib.data.stratify import stratified_rows
 
 
 @dataclass(frozen=True)
@@ -141,61 +142,6 @@ class Dataset:
         }
         rows = locked.stratified_test_rows(self, max_images, seed)
         return replace(self, **kept, test=self.test.take(rows))
-
-
-def stratified_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Choose `count` positions so that each class keeps its share, and at least one case.
-
-    Where a case carries several labels, its stratum is the rarest of them.
-
-    Parameters
-    ----------
-    labels : ndarray
-        ``(N,)`` or ``(N, K)``.
-    count : int
-        How many; all positions where N is no larger.
-    seed : int
-        Which ones.
-
-    Returns
-    -------
-    ndarray
-        ``(min(count, N),)`` int64, ascending.
-    """
-    if len(labels) <= count:
-        return np.arange(len(labels))
-    strata = _rarest_label(labels) if labels.ndim == 2 else labels
-    values, members = np.unique(strata, return_inverse=True)
-    sizes = np.bincount(members)
-    rng = np.random.default_rng([seed, len(labels), count])
-    order = rng.permutation(len(labels))
-    chosen = [
-        order[members[order] == stratum][:quota]
-        for stratum, quota in zip(range(len(values)), _quotas(sizes, count), strict=True)
-    ]
-    return np.sort(np.concatenate(chosen))
-
-
-def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Share `count` among strata in proportion to their sizes (largest remainder, each >= 1)."""
-    share = sizes * count / sizes.sum()
-    quotas = np.floor(share).astype(int)
-    if count >= len(sizes):
-        quotas = np.maximum(quotas, 1)
-    while quotas.sum() < count:
-        room = np.where(quotas < sizes, share - quotas, -np.inf)
-        quotas[np.argmax(room)] += 1
-    while quotas.sum() > count:
-        quotas[np.argmax(np.where(quotas > 1, quotas - share, -np.inf))] -= 1
-    return quotas
-
-
-def _rarest_label(labels: np.ndarray) -> np.ndarray:
-    """Name each row of a label matrix by its rarest label; -1 where it has none."""
-    present = labels > 0
-    frequency = present.sum(axis=0)
-    rarity = np.where(present, frequency, len(labels) + 1)
-    return np.where(present.any(axis=1), rarity.argmin(axis=1), -1)
 
 
 def _rows(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

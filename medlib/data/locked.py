@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from medlib.data import archive, loading
-from medlib.data.dataset import Dataset, Split, stratified_rows
+from medlib.data.dataset import Dataset, Split
+from medlib.data.stratify import stratified_rows
 from medlib.errors import MedlibError
 
 _vault: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
