@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from book.workflow import chapters, execute, new, source, sync
+from book.workflow import chapters, execute, lint, new, source, sync
 from medlib import claims
 from medlib.errors import MedlibError
 
@@ -77,7 +77,12 @@ def test_a_new_chapter_has_what_every_chapter_has(checkout):
 
 def test_a_new_chapter_can_be_copied_for_colab(checkout):
     new.new("03-02-lenet", "LeNet-5", checkout)
-    assert sync.write(checkout) == ["03-02-lenet.ipynb"]
+    assert sync.write(checkout) == ["notebooks/03-02-lenet.ipynb"]
+
+
+def test_a_new_chapter_passes_the_lint(checkout):
+    new.new("03-02-lenet", "LeNet-5", checkout)
+    assert [str(finding) for finding in lint.lint(checkout)] == []
 
 
 def test_every_place_to_fill_is_marked(checkout):

@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import yaml
 
 from book.workflow import chapters
 from book.workflow.bibliography import Bibliography
+from medlib.claims import Claim, read_claims
 from medlib.errors import MedlibError
 
 EDITIONS = ("cpu", "long", "gpu")
-NAMES = {"figure": "Figure", "table": "Table", "listing": "Listing", "equation": "equation"}
+NAMES = {"figure": "Fig."}
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,21 @@ class Target:
         The page it stands on, such as ``notebooks/03-05-resnet``.
     kind : str
         ``section``, ``figure``, ``table``, ``listing``, ``equation``, ``exercise`` or the like.
-    number : int
-        Counted for each kind from the top of its page; 0 for a section.
+    number : str
+        Counted for each kind from the top of its page, behind the page's own number, as on the
+        site: ``3.5.1``. A section has none.
     title : str
         Heading or caption.
     """
 
     document: str
     kind: str
-    number: int = 0
+    number: str = ""
     title: str = ""
 
     @property
     def name(self) -> str:
-        """What a reader calls it: ``Figure 2``, ``(1)``, or a section's heading."""
+        """What a reader calls it: ``Fig. 3.5.1``, ``(3.5.1)``, or a section's heading."""
         if self.kind == "section":
             return self.title
         if self.kind == "equation":
@@ -63,6 +65,8 @@ class Compendium:
         The references.
     titles : dict of str to str
         Titles of the pages by document, the numbered ones with their number.
+    promised : mapping of str to Claim
+        The claims as ``book/claims.yml`` states them.
     claims, measured : dict
         Published entries: claims by id, measured times and memory by (chapter, key).
     labels : dict of str to Target
@@ -77,6 +81,7 @@ class Compendium:
     site: str
     bibliography: Bibliography
     titles: dict[str, str]
+    promised: Mapping[str, Claim]
     claims: dict[str, dict[str, Any]]
     measured: dict[tuple[str, str], dict[str, Any]]
     labels: dict[str, Target] = field(default_factory=dict)
@@ -147,6 +152,7 @@ def read(root: Path = chapters.ROOT, repository: str | None = None) -> Compendiu
         site=chapters.site_url(repository),
         bibliography=Bibliography(root / "book" / "references.bib"),
         titles=dict(_titles(root)),
+        promised=read_claims(root / "book" / "claims.yml"),
         claims=claims,
         measured=measured,
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from book.workflow.compendium import Compendium
-from medlib.claims import format_number, format_value
+from medlib.claims import format_value
 from medlib.errors import MedlibError
 
 NOT_PUBLISHED = "not yet published"
@@ -86,12 +86,9 @@ class Inline:
     def reference(self, label: str, text: str = "") -> str:
         """Return the name of what a label points to, with a link where that is another page."""
         target = self.book.target(label)
-        if target.document == self.document or not target.document:
-            return text or target.name
         shown = text or target.name
-        if not text and target.kind != "section":
-            kind = "equation " if target.kind == "equation" else ""
-            shown = f"{kind}{shown} of {self.book.place(target.document)}"
+        if target.document in {self.document, ""}:
+            return shown
         prefix = "equation-" if target.kind == "equation" else ""
         return f"[{shown}]({self.book.page(target.document, prefix + _anchor(label))})"
 
@@ -156,7 +153,11 @@ class Inline:
     def _measured(self, content: str) -> str:
         chapter, _, key = content.partition(" ")
         entry = self.book.measured.get((chapter, key))
-        return f"{format_number(entry['value'])} {entry['unit']}" if entry else NOT_PUBLISHED
+        if entry is None:
+            return NOT_PUBLISHED
+        from book._ext.medlib_claims import significant  # brings Sphinx, which few copies need
+
+        return f"{significant(entry['value'])} {entry['unit']}"
 
     def _ref(self, content: str) -> str:
         text, label = _explicit(content)
@@ -165,7 +166,7 @@ class Inline:
     def _numref(self, content: str) -> str:
         text, label = _explicit(content)
         target = self.book.target(label)
-        text = text.replace("%s", "{number}").replace("{number}", str(target.number))
+        text = text.replace("%s", "{number}").replace("{number}", target.number)
         return self.reference(label, text.replace("{name}", target.title))
 
     def _doc(self, content: str) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from book.workflow import chapters, claim_tables
 from book.workflow.compendium import Compendium, Target
 from book.workflow.inline import Inline
 from book.workflow.myst import Block, Directive, blocks
@@ -72,6 +73,8 @@ class Translator:
             "solution-start": self._solution_start,
             "solution-end": lambda _: "---",
             "bibliography": lambda _: self._references(),
+            "claims-table": self._claims_table,
+            "results-table": self._results_table,
         }
 
     def markdown(self, text: str) -> str:
@@ -83,12 +86,9 @@ class Translator:
         """Count a figure, table or listing and return its caption, in italics, on one line."""
         target = self._count(kind, label, text)
         first, _, legend = text.strip().partition("\n\n")
-        line = self.inline(" ".join(first.split()))
-        mark = "_" if "*" in line else "*"
-        plain = mark in line and mark == "_"
-        shown = f"{target.name}: {line}" if line else target.name
-        caption = shown if plain else f"{mark}{shown}{mark}"
-        return f"{caption}\n\n{self._body(legend)}".rstrip()
+        line = f"{target.name}: {self.inline(' '.join(first.split()))}"
+        mark = next((each for each in ("*", "_") if each not in line), "")
+        return f"{mark}{line}{mark}\n\n{self._body(legend)}".rstrip()
 
     def cell_caption(self, metadata: dict[str, Any]) -> str:
         """Return the caption that a code cell's options give its figure, or nothing."""
@@ -131,7 +131,9 @@ class Translator:
 
     def _count(self, kind: str, label: str, title: str = "") -> Target:
         self.counts[kind] += 1
-        target = Target(self.document, kind, self.counts[kind], title)
+        front = chapters.document_number(self.document)
+        number = f"{front}.{self.counts[kind]}" if front else str(self.counts[kind])
+        target = Target(self.document, kind, number, title)
         if label:
             self.book.labels[label] = target
         self._settle(target)
@@ -160,8 +162,8 @@ class Translator:
             return self.directives[name](directive)
         if name in ADMONITIONS:
             return self._admonition(directive)
-        if name.startswith("prf:"):
-            return self._numbered_quote(name.removeprefix("prf:"), directive)
+        if name.startswith(("prf:", "proof:")):
+            return self._numbered_quote(name.partition(":")[2], directive)
         if name in DROPPED:
             return ""
         if name in TRANSPARENT or self.lenient:
@@ -195,10 +197,14 @@ class Translator:
         return f"![{directive.options.get('alt', '')}]({source})"
 
     def _figure(self, directive: Directive) -> str:
+        if not directive.body:
+            return self._picture(directive)
         caption = self.caption("figure", directive.body, directive.label)
         return f"{self._picture(directive)}\n\n{caption}"
 
     def _table(self, directive: Directive) -> str:
+        if not directive.argument:
+            return self._body(directive.body)
         caption = self.caption("table", directive.argument, directive.label)
         return f"{caption}\n\n{self._body(directive.body)}"
 
@@ -245,6 +251,21 @@ class Translator:
         """List what the page cites, where its source asks for a bibliography."""
         found = [self.book.bibliography.citation(key) for key in sorted(self.inline.cited)]
         return "\n".join(f"- {each.entry}" for each in found)
+
+    def _claims_table(self, directive: Directive) -> str:
+        chapter = directive.argument or self.document.rsplit("/", 1)[-1]
+        return self._captioned(directive, claim_tables.claims_table(self.book, chapter))
+
+    def _results_table(self, directive: Directive) -> str:
+        options = directive.options
+        text = claim_tables.results_table(
+            self.book, options.get("metric", "auc"), options.get("data")
+        )
+        return self._captioned(directive, text)
+
+    def _captioned(self, directive: Directive, table: str) -> str:
+        caption = directive.options.get("caption", "")
+        return f"{self.caption('table', caption, directive.label)}\n\n{table}" if caption else table
 
 
 def _quote(title: str, body: str) -> str:

@@ -1,12 +1,13 @@
-"""`make sync`: the copies of the chapters for Colab, notebooks/PP-CC-name.ipynb, without outputs.
+"""`make sync`: the copies for Colab, notebooks/PP-CC-name.ipynb, and the results in README.md.
 
-A copy is written from its source and the published values alone, in the same bytes each time, so
-git shows a change only where a reader would see one. `--check` writes nothing and fails where a
-copy is out of step.
+A copy has no outputs. It is written from its source and the published values alone, in the same
+bytes each time, so git shows a change only where a reader would see one. `--check` writes nothing
+and fails where a file is out of step.
 """
 
 import argparse
 import hashlib
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from book.workflow import chapters, compendium, source
+from book.workflow import chapters, claim_tables, compendium, source
 from book.workflow.chapters import Chapter
 from book.workflow.compendium import Compendium
 from book.workflow.plain import Translator
@@ -37,11 +38,12 @@ NOTE = """\
 > Copy for Colab, without outputs, of [{place}]({page}) of *{title}*, where results and figures
 > stand. Numbers in the text are those of the published edition."""
 
+MARKS = re.compile(r"(<!-- results:[^>]*-->).*?(<!-- /results -->)", re.DOTALL)
 KEPT_TAGS = ("parameters", "raises-exception")  # papermill and "Run all" go by them
 
 
 def render(root: Path = chapters.ROOT, repository: str | None = None) -> dict[Path, bytes]:
-    """Return every copy of a checkout as its path and its bytes.
+    """Return every copy of a checkout, and its README, as path and bytes.
 
     Parameters
     ----------
@@ -51,7 +53,11 @@ def render(root: Path = chapters.ROOT, repository: str | None = None) -> dict[Pa
         Address that the copies install from and link to; that of ``_config.yml`` where omitted.
     """
     book = read_labels(root, repository)
-    return {each.copy: serialise(copy_of(each, book)) for each in chapters.chapters(root)}
+    readme = root / "README.md"
+    found = {each.copy: serialise(copy_of(each, book)) for each in chapters.chapters(root)}
+    if readme.exists():
+        found[readme] = with_results(readme.read_text(encoding="utf-8"), book).encode()
+    return found
 
 
 def read_labels(root: Path, repository: str | None = None) -> Compendium:
@@ -93,6 +99,12 @@ def copy_of(chapter: Chapter, book: Compendium) -> NotebookNode:
     return _notebook(cells)
 
 
+def with_results(readme: str, book: Compendium) -> str:
+    """Return the README with the published results between its two marks."""
+    table = claim_tables.results_table(book)
+    return MARKS.sub(lambda match: f"{match[1]}\n\n{table}\n\n{match[2]}", readme)
+
+
 def serialise(notebook: NotebookNode) -> bytes:
     """Return a notebook's file content: sorted keys, one space of indentation, a last newline."""
     text = nbformat.writes(notebook, indent=1, sort_keys=True, ensure_ascii=False)
@@ -100,16 +112,16 @@ def serialise(notebook: NotebookNode) -> bytes:
 
 
 def out_of_step(root: Path = chapters.ROOT, repository: str | None = None) -> list[str]:
-    """Return the names of the copies that are missing, stale, or without a source."""
+    """Return the files that are missing, stale, or without a source, relative to the root."""
     return _differing(root, render(root, repository))
 
 
 def write(root: Path = chapters.ROOT, repository: str | None = None) -> list[str]:
-    """Bring the copies in step and return the names of those that changed."""
+    """Bring the copies and the README in step and return the files that changed."""
     wanted = render(root, repository)
     changed = _differing(root, wanted)
     for name in changed:
-        path = root / "notebooks" / name
+        path = root / name
         if path in wanted:
             path.write_bytes(wanted[path])
         else:
@@ -118,8 +130,10 @@ def write(root: Path = chapters.ROOT, repository: str | None = None) -> list[str
 
 
 def _differing(root: Path, wanted: dict[Path, bytes]) -> list[str]:
-    found = {path: path.read_bytes() for path in (root / "notebooks").glob("*.ipynb")}
-    return sorted(path.name for path in wanted | found if wanted.get(path) != found.get(path))
+    files = [*(root / "notebooks").glob("*.ipynb"), root / "README.md"]
+    found = {path: path.read_bytes() for path in files if path.exists()}
+    changed = [path for path in wanted | found if wanted.get(path) != found.get(path)]
+    return sorted(path.relative_to(root).as_posix() for path in changed)
 
 
 def _lenient(book: Compendium, document: str, text: str) -> None:
@@ -196,11 +210,10 @@ def main(argv: list[str] | None = None) -> int:
     except MedlibError as error:
         print(f"sync: {error}", file=sys.stderr)
         return 2
-    total = len(chapters.chapters())
     if args.check and found:
         print(f"out of step with their sources: {', '.join(found)}. Run: make sync")
         return 1
-    print(f"Colab copies: {total} in step, {len(found)} rewritten")
+    print(f"Colab copies and README in step ({len(found)} rewritten)")
     return 0
 
 

@@ -29,6 +29,24 @@ PUBLISHED = {
     },
     "measured": {"seconds-training": {"value": 12.34, "unit": "s"}},
 }
+CLAIMS = """
+- id: resnet-breast-auc
+  chapter: 03-05-resnet
+  sentence: The small ResNet reaches this.
+  kind: score
+  metric: auc
+  data: breastmnist
+  seeds: 3
+  reference: {value: 0.901, source: yang2023, note: "ResNet-18, 28 px"}
+- id: lenet-breast-auc
+  chapter: 03-02-lenet
+  sentence: LeNet reaches this.
+  kind: score
+  metric: auc
+  data: breastmnist
+  seeds: 3
+"""
+README = "# Book\n\n<!-- results: generated -->\nold\n<!-- /results -->\n\nTail\n"
 OTHER = """# LeNet-5
 
 ```{figure} ../book/_static/one.svg
@@ -80,6 +98,8 @@ def checkout(tmp_path: Path) -> Path:
         "_config.yml": f"title: A book\nrepository:\n  url: {REPOSITORY}\n  branch: main\n",
         "_toc.yml": "root: book/index\nparts:\n- chapters:\n  - file: book/status-page\n",
         "book/references.bib": REFERENCES,
+        "book/claims.yml": CLAIMS,
+        "README.md": README,
         "book/trust.md": "(trusting)=\n# How to trust\n\n```{unheard-of}\n```\n",
         "book/index.md": "# Welcome\n",
         "results/cpu/03-05-resnet.json": json.dumps(PUBLISHED),
@@ -119,17 +139,17 @@ def rendered(checkout: Path, stem: str = "03-05-resnet") -> nbformat.NotebookNod
         ("{claim}`resnet-breast-auc value`", "0.897"),
         ("{claim}`resnet-parameters`", "61,706"),
         ("{claim}`nobody-ran-it`", "not yet published"),
-        ("{measured}`03-05-resnet seconds-training`", "12.340 s"),
+        ("{measured}`03-05-resnet seconds-training`", "12.3 s"),
         ("{measured}`03-05-resnet nothing`", "not yet published"),
-        ("{ref}`fig-curves` and {numref}`fig-curves`", "Figure 1 and Figure 1"),
-        ("{numref}`Fig. %s <fig-curves>`", "Fig. 1"),
+        ("{ref}`fig-curves` and {numref}`fig-curves`", "Fig. 3.5.1 and Fig. 3.5.1"),
+        ("{numref}`figure %s <fig-curves>`", "figure 3.5.1"),
         (
             "{numref}`fig-lenet`",
-            f"[Figure 1 of chapter 3.2]({SITE}/notebooks/03-02-lenet.html#fig-lenet)",
+            f"[Fig. 3.2.1]({SITE}/notebooks/03-02-lenet.html#fig-lenet)",
         ),
         (
             "{eq}`eq-loss`",
-            f"[equation (1) of chapter 3.2]({SITE}/notebooks/03-02-lenet.html#equation-eq-loss)",
+            f"[(3.2.1)]({SITE}/notebooks/03-02-lenet.html#equation-eq-loss)",
         ),
         (
             "{ref}`how-it-learns`",
@@ -186,34 +206,34 @@ def test_inside_a_line(plain, source, expected):
         ("```python\n{claim}`x`\n```", "```python\n{claim}`x`\n```"),
         ("```{code-block} bash\nmake book\n```", "```bash\nmake book\n```"),
         ("$$\na &= b\n$$", "$$\na &= b\n$$"),
-        ("$$\na\n$$ (eq-here)\n\nBy {eq}`eq-here`.", "$$\na \\tag{1}\n$$\n\nBy (1)."),
-        ("```{math}\n:label: eq-there\na\n```", "$$\na \\tag{1}\n$$"),
+        ("$$\na\n$$ (eq-here)\n\nBy {eq}`eq-here`.", "$$\na \\tag{3.5.1}\n$$\n\nBy (3.5.1)."),
+        ("```{math}\n:label: eq-there\na\n```", "$$\na \\tag{3.5.1}\n$$"),
         ("\\begin{align}\na &= b\n\\end{align}", "\\begin{align}\na &= b\n\\end{align}"),
         (
             "```{figure} ../book/_static/a.svg\n:name: fig-a\n:alt: A drawing\n\n"
             "A {math}`x`\nline.\n\nLegend.\n```",
             f"![A drawing]({REPOSITORY}/raw/main/book/_static/a.svg)\n\n"
-            "*Figure 1: A $x$ line.*\n\nLegend.",
+            "*Fig. 3.5.1: A $x$ line.*\n\nLegend.",
         ),
         (
             "```{figure} https://example.org/a.png\n---\nalt: B\nname: fig-b\n---\n"
             "An *old* one.\n```",
-            "![B](https://example.org/a.png)\n\n_Figure 1: An *old* one._",
+            "![B](https://example.org/a.png)\n\n_Fig. 3.5.1: An *old* one._",
         ),
         ("```{image} /book/a.png\n:alt: C\n```", f"![C]({REPOSITORY}/raw/main/book/a.png)"),
         (
             "```{table} Two rows\n:name: tab-a\n\n| a |\n|---|\n```",
-            "*Table 1: Two rows*\n\n| a |\n|---|",
+            "*Table 3.5.1: Two rows*\n\n| a |\n|---|",
         ),
         (
             "```{list-table} Sizes\n:header-rows: 1\n\n"
             "* - set\n  - images\n* - breast\n  - many\n    more\n```",
-            "*Table 1: Sizes*\n\n| set | images |\n| --- | --- |\n| breast | many more |",
+            "*Table 3.5.1: Sizes*\n\n| set | images |\n| --- | --- |\n| breast | many more |",
         ),
         ("Term\n: What it is", "- **Term**:\n  What it is"),
         ("```{contents}\n```\n\nA", "A"),
         ("`````{tab-set}\n````{tab-item} One\nA\n````\n`````", "> **One**\n>\n> A"),
-        ("```{prf:definition} Margin\nA\n```", "> **Definition 1 (Margin)**\n>\n> A"),
+        ("```{prf:definition} Margin\nA\n```", "> **Definition 3.5.1 (Margin)**\n>\n> A"),
         (
             "{cite:p}`vit`\n\n```{bibliography}\n:filter: docname in docnames\n```",
             "([Dosovitskiy, 2021](https://arxiv.org/abs/2010.11929))\n\n"
@@ -231,8 +251,8 @@ def test_an_exercise_is_a_quote_and_its_solution_folds_away(plain):
         "````{solution} ex-count\n:class: dropdown\n\n```python\n1 + 1\n```\n````"
     )
     expected = (
-        "> **Exercise 1: Counting**\n>\n> How many?\n\n"
-        "<details>\n<summary><b>Solution of Exercise 1</b></summary>\n\n"
+        "> **Exercise 3.5.1: Counting**\n>\n> How many?\n\n"
+        "<details>\n<summary><b>Solution of Exercise 3.5.1</b></summary>\n\n"
         "```python\n1 + 1\n```\n\n</details>"
     )
     assert plain.markdown(source) == expected
@@ -240,7 +260,7 @@ def test_an_exercise_is_a_quote_and_its_solution_folds_away(plain):
 
 def test_a_solution_with_cells_of_its_own_keeps_them_in_the_open(plain):
     plain.markdown("```{exercise}\n:label: ex-run\nRun it.\n```")
-    assert plain.markdown("```{solution-start} ex-run\n```") == "**Solution of Exercise 1**"
+    assert plain.markdown("```{solution-start} ex-run\n```") == "**Solution of Exercise 3.5.1**"
     assert plain.markdown("```{solution-end}\n```") == "---"
 
 
@@ -297,10 +317,10 @@ def test_cells_lose_options_but_keep_the_parameters_tag_and_the_caption(checkout
     assert dict(cells[4].metadata) == {}
     assert cells[4].source == 'print("curves")'
     assert cells[5].source == (
-        "*Figure 1: Loss falls, as [Yang et al. (2023)]"
+        "*Fig. 3.5.1: Loss falls, as [Yang et al. (2023)]"
         "(https://doi.org/10.1038/s41597-022-01721-8) say.*"
     )
-    assert cells[6].source == "It reaches 0.897 (95 % CI 0.831 to 0.947), see Figure 1."
+    assert cells[6].source == "It reaches 0.897 (95 % CI 0.831 to 0.947), see Fig. 3.5.1."
 
 
 def test_a_copy_is_a_valid_notebook_without_outputs(checkout):
@@ -322,16 +342,43 @@ def test_bytes_are_the_same_each_time_and_an_edit_leaves_the_other_cells_ids(che
     assert [a == b for a, b in zip(ids, after, strict=True)].count(False) == 1
 
 
+def test_the_readme_shows_the_published_results_between_its_marks(checkout):
+    sync.write(checkout)
+    text = (checkout / "README.md").read_text("utf-8")
+    assert "old" not in text
+    assert text.endswith("<!-- /results -->\n\nTail\n")
+    row = (
+        f"| BreastMNIST | [The small ResNet reaches this.]({SITE}/{HERE}.html) "
+        "| 0.897 (95 % CI 0.831 to 0.947) | 0.901 ([Yang et al., 2023]"
+        "(https://doi.org/10.1038/s41597-022-01721-8), ResNet-18, 28 px) |"
+    )
+    assert row in text
+    assert "LeNet" not in text, "a claim without a published value has no row"
+    assert sync.out_of_step(checkout) == []
+
+
+def test_the_tables_of_claims_are_plain_tables(plain):
+    table = plain.markdown("```{claims-table}\n:caption: Claims\n```").split("\n")
+    assert table[0] == "*Table 3.5.1: Claims*"
+    assert table[4].startswith(
+        "| The small ResNet reaches this. | 0.897 (95 % CI 0.831 to 0.947) |"
+    )
+    other = plain.markdown("```{claims-table} 03-02-lenet\n```")
+    assert "| LeNet reaches this. | not yet published | 3 | \N{EN DASH} |" in other
+    assert "| BreastMNIST |" in plain.markdown("```{results-table}\n:data: breastmnist\n```")
+
+
 def test_writing_brings_in_step_and_removes_what_has_no_source(checkout):
     stale = checkout / "notebooks/01-01-gone.ipynb"
     stale.write_text("{}")
-    names = ["01-01-gone.ipynb", "03-02-lenet.ipynb", "03-05-resnet.ipynb"]
+    copies = ["01-01-gone", "03-02-lenet", "03-05-resnet"]
+    names = ["README.md", *(f"notebooks/{name}.ipynb" for name in copies)]
     assert sync.out_of_step(checkout) == names
     assert sync.write(checkout) == names
     assert sync.out_of_step(checkout) == []
     assert not stale.exists()
     (checkout / "results/cpu/03-05-resnet.json").write_text('{"claims": {}}')
-    assert sync.out_of_step(checkout) == ["03-05-resnet.ipynb"]
+    assert sync.out_of_step(checkout) == ["README.md", "notebooks/03-05-resnet.ipynb"]
 
 
 def test_a_fork_can_write_copies_for_its_own_address(checkout):
