@@ -271,6 +271,14 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> list[float] | No
     return [mean - half, mean + half]
 
 
+def _within_range(interval: list[float] | None, metric: str) -> list[float] | None:
+    """Cut an interval at the ends of the metric's range: no accuracy exceeds one."""
+    from medlib.metrics import RANGES
+
+    low, high = RANGES.get(metric, (-math.inf, math.inf))
+    return [min(max(end, low), high) for end in interval] if interval else None
+
+
 def _metric(name: str) -> "Callable[[Scores], float]":
     from medlib.metrics import METRICS
 
@@ -330,7 +338,7 @@ def _validation(active: "Run", claim: Claim, *, values: Any, **_: Any) -> dict[s
     if not numbers:
         raise MedlibError(f"claim {claim.id!r} needs at least one value, one a seed")
     seeds = list(range(active.seeds[0], active.seeds[0] + len(numbers)))
-    entry = _entry(numbers, t_interval(numbers), seeds)
+    entry = _entry(numbers, _within_range(t_interval(numbers), claim.metric), seeds)
     return entry | {"synthetic": _is_synthetic(active, claim)}
 
 

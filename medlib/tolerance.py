@@ -248,14 +248,22 @@ def margins(spread: Spread, tests: int, n: int, m: int) -> tuple[float, float] |
     (half_width, detects) or None
         In the unit of the metric; None where the spread is unknown.
     """
-    from scipy.special import stdtrit
-
     if spread.sd is None or spread.df is None:
         return None
-    scale = spread.sd * math.sqrt(1 / n + 1 / m)
-    df = min(spread.df, 1e6)  # stdtrit needs a finite number; beyond this it is the normal one
-    half_width = float(stdtrit(df, 1 - FALSE_ALARMS / (2 * max(tests, 1)))) * scale
-    return half_width, half_width + float(stdtrit(df, POWER)) * scale
+    half_width, detects = half_widths(np.array(spread.sd), np.array(spread.df), tests, n, m)
+    return float(half_width), float(detects)
+
+
+def half_widths(
+    sd: np.ndarray, df: np.ndarray, tests: int, n: int, m: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return h and delta of the module's text for many claims at once, both of shape (claims,)."""
+    from scipy.special import stdtrit
+
+    scale = sd * math.sqrt(1 / n + 1 / m)
+    df = np.minimum(df, 1e6)  # stdtrit needs a finite number; beyond this it is the normal one
+    half_width = stdtrit(df, 1 - FALSE_ALARMS / (2 * max(tests, 1))) * scale
+    return half_width, half_width + stdtrit(df, POWER) * scale
 
 
 def tolerances(
