@@ -132,7 +132,7 @@ def build_site(profile: str, only: str | None) -> list[str]:
     """Build the site in a process of its own (Sphinx leaves much behind)."""
     print("\nBuilding the site ...")
     command = [sys.executable, "-m", "book.workflow.site", "--profile", profile]
-    done = subprocess.run([*command, *(["--only", only] if only else [])], cwd=ROOT)
+    done = subprocess.run([*command, *(["--partial"] if only else [])], cwd=ROOT)
     return ["the site: warnings count as errors, see above"] if done.returncode else []
 
 

@@ -7,8 +7,16 @@ from book.workflow.stage import stage
 from medlib import paths
 
 
-def build(profile: str, only: str | None = None) -> int:
+def build(profile: str, *, partial: bool = False) -> int:
     """Stage and build the site of a profile into ``_build/<profile>/html``.
+
+    Parameters
+    ----------
+    profile : str
+        Whose run the pages show.
+    partial : bool
+        Whether chapters may be missing, as in ``make quick``: links to what their pages would show
+        are then no errors.
 
     Returns
     -------
@@ -17,7 +25,7 @@ def build(profile: str, only: str | None = None) -> int:
     """
     from jupyter_book.sphinx import build_sphinx
 
-    target = stage(profile, only)
+    target = stage(profile)
     folder = paths.build_dir(profile)
     status = build_sphinx(
         str(target),
@@ -27,12 +35,13 @@ def build(profile: str, only: str | None = None) -> int:
         confoverrides={
             "external_toc_path": str(target / "_toc.yml"),
             "latex_individualpages": False,
-            "nitpicky": only is None,
+            "nitpicky": not partial,
         },
         doctreedir=str(folder / "doctrees"),
-        warningiserror=only is None,
+        warningiserror=not partial,
         keep_going=True,
         quiet=True,
+        really_quiet=partial,
     )
     return 0 if status == 0 else 1
 
@@ -41,9 +50,9 @@ def main() -> int:
     """Build the site of the profile named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="cpu")
-    parser.add_argument("--only")
+    parser.add_argument("--partial", action="store_true")
     args = parser.parse_args()
-    return build(args.profile, args.only)
+    return build(args.profile, partial=args.partial)
 
 
 if __name__ == "__main__":

@@ -21,32 +21,30 @@ ROOT = Path(__file__).resolve().parents[2]
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
 
 
-def stage(profile: str, only: str | None = None) -> Path:
+def stage(profile: str) -> Path:
     """Bring ``_build/<profile>/site-src`` up to date and return it.
 
     Parameters
     ----------
     profile : str
-        Whose run the pages show.
-    only : str, optional
-        Stem of the one chapter to take in, for a quick look.
+        Whose run the pages show. A chapter that was never executed in it shows its source.
     """
     build = paths.build_dir(profile)
     target = build / "site-src"
     generated = build / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     report.write_pages(profile, generated)
-    wanted = dict(_files(profile, generated, only))
+    wanted = dict(_files(profile, generated))
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
     return target
 
 
-def _files(profile: str, generated: Path, only: str | None) -> Iterator[tuple[str, bytes]]:
+def _files(profile: str, generated: Path) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
     yield "_config.yml", _config(profile)
-    yield "_toc.yml", _toc(only)
+    yield "_toc.yml", (ROOT / "_toc.yml").read_bytes()
     for path in sorted((ROOT / "book").rglob("*")):
         inside = path.relative_to(ROOT / "book")
         if path.is_file() and path.suffix in PROSE and inside.parts[0] not in {"workflow", "_ext"}:
@@ -54,8 +52,7 @@ def _files(profile: str, generated: Path, only: str | None) -> Iterator[tuple[st
     for path in sorted(generated.glob("*.md")):
         yield f"book/{path.name}", path.read_bytes()
     for chapter in chapters.chapters():
-        if only in (None, chapter.stem):
-            yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile)
+        yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile)
 
 
 def _config(profile: str) -> bytes:
@@ -73,22 +70,6 @@ def _config(profile: str) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
 
 
-def _toc(only: str | None) -> bytes:
-    """Return the table of contents; with `only`, the prose pages and that chapter."""
-    text = (ROOT / "_toc.yml").read_text("utf-8")
-    if only is None:
-        return text.encode()
-    toc = yaml.safe_load(text)
-    for part in toc["parts"]:
-        part["chapters"] = [
-            entry
-            for entry in part["chapters"]
-            if not entry["file"].startswith("notebooks/") or entry["file"].endswith(only)
-        ]
-    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
-    return yaml.safe_dump(toc, sort_keys=False, allow_unicode=True).encode()
-
-
 def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
     """Return the executed chapter with its number, its banners and the card of its run."""
     build = paths.build_dir(profile)
@@ -97,7 +78,7 @@ def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
     notebook = jupytext.read(executed) if executed.exists() else source.read(chapter.source)
     _number(notebook, chapter.number, banners.top(stamp, profile))
     if stamp.get("status") == "missing-data":
-        notebook.cells = _until_error(notebook)
+        _hide_errors(notebook)
     card = nbformat.v4.new_markdown_cell(banners.card(stamp, chapter.stem), id="run-card")
     notebook.cells.append(card)
     return jupytext.writes(notebook, fmt="ipynb").encode()
@@ -114,11 +95,10 @@ def _number(notebook: NotebookNode, number: str, banner: str) -> None:
     first.source = "\n".join(lines)
 
 
-def _until_error(notebook: NotebookNode) -> list[NotebookNode]:
+def _hide_errors(notebook: NotebookNode) -> None:
     """Cut the traceback of a chapter whose data are missing: the banner says it in a sentence."""
     for cell in source.code_cells(notebook):
         cell.outputs = [o for o in cell.outputs if o.output_type != "error"]
-    return notebook.cells
 
 
 def _read_json(path: Path) -> dict:
