@@ -135,7 +135,7 @@ class Augment:
         """
         x = to_unit(images)
         if self._moves:
-            grid = functional.affine_grid(_matrices(draw, x), list(x.shape), align_corners=False)
+            grid = _grid(_matrices(draw, x), *x.shape[-2:])
             x = functional.grid_sample(x, grid, padding_mode=self.fill, align_corners=False)
         if self.contrast or self.brightness:
             mean = x.mean((1, 2, 3), keepdim=True)
@@ -193,6 +193,17 @@ def _matrices(draw: Draw, images: Tensor) -> Tensor:
     right, down = 2 * draw.right, 2 * draw.down
     rows = [xx, xy, -(xx * right + xy * down), yx, yy, -(yx * right + yy * down)]
     return torch.stack(rows, dim=1).view(-1, 2, 3)
+
+
+def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
+    """Return `affine_grid`'s ``(N, H, W, 2)``, by one matrix product: several times as fast."""
+    x = (torch.arange(width, device=matrices.device) * 2 + 1) / width - 1
+    y = (torch.arange(height, device=matrices.device) * 2 + 1) / height - 1
+    places = torch.stack(
+        [x.repeat(height), y.repeat_interleave(width), torch.ones_like(x[0]).expand(height * width)]
+    )
+    grid = matrices.view(-1, 3) @ places  # (2 N, H W)
+    return grid.view(-1, 2, height, width).permute(0, 2, 3, 1)
 
 
 def _boxes(u: Tensor, probability: float) -> Tensor:

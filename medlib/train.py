@@ -44,6 +44,9 @@ __all__ = [
 ]
 
 
+PREPARED = 2**19  # numbers that are augmented at once: 2 MB, which caches hold
+
+
 class TrainingError(MedlibError):
     """A training that cannot start or go on; the message names the remedy."""
 
@@ -203,6 +206,7 @@ class _Training:
         # Channels last is the faster layout of convolutions, on GPUs and with oneDNN on CPUs.
         self.model = model.to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(model).eval() if recipe.ema else None
+        self.moving, self.copied = _paired_tensors(self.averaged, self.model)
         self.images, self.labels = _on_device(data.train, device)
         self.val_images, self.val_labels = _on_device(data.val, device)
         self.optimizer = build_optimizer(model, recipe)
@@ -240,7 +244,7 @@ class _Training:
         epoch = len(self.history.epochs)
         torch.manual_seed(self.seed * 1_000_003 + epoch)
         self.model.train()
-        losses = [self.step(rows) for rows in self.batches()]
+        losses = [self.step(images, labels) for images, labels in self.batches()]
         record = {"epoch": epoch, "train_loss": float(torch.stack(losses).mean())}
         self._check_finite(record)
         record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
@@ -250,20 +254,26 @@ class _Training:
         self._select(record)
         advance(record)
 
-    def batches(self) -> Iterator[Tensor]:
-        """Yield the rows of each batch in a new random order, up to the last step."""
-        size = min(self.recipe.batch_size, len(self.images))
-        rows = torch.randperm(len(self.images)).to(self.device).split(size)
-        left = self.total_steps - self.history.steps
-        yield from (batch for batch in rows[:left] if len(batch) == size)
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield prepared images and labels of each batch in a new random order.
 
-    def step(self, rows: Tensor) -> Tensor:
+        Many small batches are prepared at once, since the cost of a small one is all overhead.
+        """
+        size = min(self.recipe.batch_size, len(self.images))
+        left = self.total_steps - self.history.steps
+        count = min(left, len(self.images) // size)
+        rows = torch.randperm(len(self.images))[: count * size].to(self.device)
+        together = max(1, PREPARED // (size * self.images[0].numel()))
+        for part in rows.split(together * size):
+            images, labels = self.inputs(self.images[part]), self.labels[part]
+            yield from zip(images.split(size), labels.split(size), strict=True)
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Take one step down the gradient; return the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * learning_rate_at(
                 self.history.steps, self.total_steps, self.recipe.schedule
             )
-        images, labels = self.inputs(self.images[rows]), self.labels[rows]
         with torch.autocast(self.device, dtype=self.amp, enabled=self.amp is not None):
             loss = self.loss(self.model(images), labels)
         self.scaler.scale(loss).backward()
@@ -350,11 +360,9 @@ class _Training:
             return
         steps = self.history.steps
         decay = min(self.recipe.ema, (1 + steps) / (10 + steps))
-        old, new = self.averaged.state_dict(), self.model.state_dict()
-        moving = [key for key, value in new.items() if value.is_floating_point()]
-        torch._foreach_lerp_([old[k] for k in moving], [new[k] for k in moving], 1 - decay)
-        for key in new.keys() - set(moving):
-            old[key].copy_(new[key])
+        torch._foreach_lerp_(*self.moving, 1 - decay)
+        for old, new in self.copied:
+            old.copy_(new)
 
     def _check_finite(self, record: dict[str, float]) -> None:
         if not np.isfinite(record["train_loss"]):
@@ -449,6 +457,18 @@ def _on_device(split: "Split", device: str) -> tuple[Tensor, Tensor]:
     images = torch.from_numpy(np.ascontiguousarray(split.images))
     labels = torch.from_numpy(np.ascontiguousarray(split.labels))
     return images.to(device), labels.to(device)
+
+
+def _paired_tensors(
+    averaged: nn.Module | None, model: nn.Module
+) -> tuple[tuple[list[Tensor], list[Tensor]], list[tuple[Tensor, Tensor]]]:
+    """Pair the tensors of the two networks: those that can be averaged, and whole numbers."""
+    if averaged is None:
+        return ([], []), []
+    pairs = list(zip(averaged.state_dict().values(), model.state_dict().values(), strict=True))
+    floating = [pair for pair in pairs if pair[0].is_floating_point()]
+    whole = [pair for pair in pairs if not pair[0].is_floating_point()]
+    return ([old for old, _ in floating], [new for _, new in floating]), whole
 
 
 def _amp_type(device: str) -> torch.dtype | None:

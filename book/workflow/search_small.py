@@ -36,6 +36,7 @@ STRONG = Augment(
     brightness=0.1,
     erase=0.3,
 )
+GEOMETRY = Augment(flip_horizontal=True, rotation=15, shear=8, scale=0.25, shift=0.12)
 BASE = Recipe(epochs=1, min_steps=700, learning_rate=2e-3, ema=0.99, label_smoothing=0.05)
 
 
@@ -49,39 +50,30 @@ class Candidate:
     repeats: dict[str, int]
 
 
+# First round: width, stem, augmentation, learning rate. Second round: around the best of the first
+# that stays under 20 seconds, with more steps, other depths, geometry only. Third: more repeats.
+HALF24 = {"width": 24, "stem": "half"}
+HALF32 = {"width": 32, "stem": "half"}
+LONGER = replace(BASE, augment=MILD, min_steps=1000)
+FOUR = {"breastmnist": 4}
 CANDIDATES = (
-    Candidate("w16-small", {"width": 16}, replace(BASE, augment=MILD), {"breastmnist": 4}),
+    Candidate("w16-small", {"width": 16}, replace(BASE, augment=MILD), FOUR),
     Candidate(
         "w16-half-1400",
         {"width": 16, "stem": "half"},
         replace(BASE, augment=MILD, min_steps=1400),
-        {"breastmnist": 4},
+        FOUR,
     ),
-    Candidate(
-        "w24-half-1400",
-        {"width": 24, "stem": "half"},
-        replace(BASE, augment=MILD, min_steps=1400),
-        {"breastmnist": 4},
-    ),
-    Candidate(
-        "w32-half",
-        {"width": 32, "stem": "half"},
-        replace(BASE, augment=MILD),
-        {"breastmnist": 4},
-    ),
-    Candidate("w32-half-plain", {"width": 32, "stem": "half"}, BASE, {"breastmnist": 4}),
-    Candidate(
-        "w32-half-strong",
-        {"width": 32, "stem": "half"},
-        replace(BASE, augment=STRONG),
-        {"breastmnist": 4},
-    ),
-    Candidate(
-        "w32-half-fast",
-        {"width": 32, "stem": "half"},
-        replace(BASE, augment=MILD, learning_rate=5e-3),
-        {"breastmnist": 4},
-    ),
+    Candidate("w24-half-1400", HALF24, replace(BASE, augment=MILD, min_steps=1400), FOUR),
+    Candidate("w32-half", HALF32, replace(BASE, augment=MILD), FOUR),
+    Candidate("w32-half-plain", HALF32, BASE, FOUR),
+    Candidate("w32-half-strong", HALF32, replace(BASE, augment=STRONG), FOUR),
+    Candidate("w32-half-fast", HALF32, replace(BASE, augment=MILD, learning_rate=5e-3), FOUR),
+    Candidate("w24-half-1000", HALF24, LONGER, FOUR),
+    Candidate("w24-half-1000-geometry", HALF24, replace(LONGER, augment=GEOMETRY), FOUR),
+    Candidate("w24-half-1000-slow", HALF24, replace(LONGER, learning_rate=1e-3), FOUR),
+    Candidate("w16-half-1000-deep", {"width": 16, "stem": "half", "blocks": 2}, LONGER, FOUR),
+    Candidate("w24-half-1000-shallow", {**HALF24, "blocks": (1, 1)}, LONGER, FOUR),
 )
 
 
