@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from medlib.evaluate import Scores
 
-SIGNED = {"auc": "AUC", "accuracy": "accuracy", "f1": "F1", "brier": "Brier score"}
+NAMES = {"auc": "AUC", "accuracy": "accuracy", "f1": "F1", "brier": "Brier score"}
 
 
 @dataclass(frozen=True)
@@ -137,18 +137,22 @@ def score_table(
     resamples : int, optional
         Bootstrap resamples; those of the run's profile where omitted.
     """
-    from medlib.plots.evaluation import marked, prepared
+    from medlib.plots.shown import estimate, marked, prepared, written
 
     models, published = prepared(scores)
-    resamples = resamples or _resamples()
     rows = [
-        [name, *_metric_cells(many, metrics, resamples), len(many), len(many[0].labels)]
+        [
+            name,
+            *(written(estimate(many, m, resamples)) for m in metrics),
+            len(many),
+            len(many[0].labels),
+        ]
         for name, many in models.items()
     ]
     for source, values in (references or {}).items():
         cells = [f"{values[m]:.3f}" if m in values else "not given" for m in metrics]
         rows.append([source, *cells, "not given", "not given"])
-    names = [SIGNED.get(m, m.replace("_", " ")) for m in metrics]
+    names = [NAMES.get(m, m.replace("_", " ")) for m in metrics]
     data = next(iter(models.values()))[0].data
     caption = caption or f"Test split of {data}: mean over seeds (95 % interval)"
     return table(rows, ["model", *names, "seeds", "test images"], marked(caption, published))
@@ -205,25 +209,3 @@ def _is_number(value: object) -> bool:
     if isinstance(value, str):
         return value[:1].isdigit() and not value[-1:].isalpha()
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def _metric_cells(many: "list[Scores]", metrics: Sequence[str], resamples: int) -> list[str]:
-    from medlib.intervals import bootstrap
-    from medlib.metrics import METRICS
-
-    cells = []
-    for name in metrics:
-        mean = np.mean([METRICS[name](s.labels, s.probabilities) for s in many])
-        interval = bootstrap(many, name, resamples)
-        cells.append(f"{mean:.3f} ({interval.low:.3f} to {interval.high:.3f})")
-    return cells
-
-
-def _resamples() -> int:
-    from medlib import run
-    from medlib.errors import MedlibError
-
-    try:
-        return run.current().profile.bootstrap
-    except MedlibError:
-        return 2_000

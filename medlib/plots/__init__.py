@@ -1,14 +1,8 @@
 """The figures of the book: one theme, one function a kind of figure, each returns the figure."""
 
-from medlib.plots.evaluation import (
-    Row,
-    confusion,
-    dot_interval,
-    precision_recall,
-    reliability,
-    roc,
-    score_histogram,
-)
+from medlib.plots.compare import Row, dot_interval
+from medlib.plots.curves import precision_recall, roc
+from medlib.plots.decisions import confusion, reliability, score_histogram
 from medlib.plots.images import class_examples, errors, image_grid
 from medlib.plots.inside import feature_maps, filters
 from medlib.plots.theme import PALETTE, Figure, new_figure, panels, set_theme

@@ -1,7 +1,7 @@
 """Pictures: grids of images with their intensity range, examples of classes, confident mistakes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +13,6 @@ from medlib.plots import theme
 if TYPE_CHECKING:
     from medlib.data import Dataset
     from medlib.evaluate import Scores
-
-WRONG = theme.PALETTE[1]
 
 
 def image_grid(
@@ -48,19 +46,19 @@ def image_grid(
     """
     pictures = [as_picture(image) for image in images]
     columns = columns or min(len(pictures), 8)
-    rows = -(-len(pictures) // columns)
-    low, high = intensity or _range(images, pictures)
-    figure = theme.new_figure(_grid_height(rows, columns, bool(titles), title))
-    axes = theme.panels(figure, rows, columns)
-    shown = None
+    limits = intensity or _range(pictures)
+    height = _grid_height(pictures, columns, titles, row_labels) + (0.3 if title else 0)
+    figure = theme.new_figure(height)
+    axes = theme.panels(figure, -(-len(pictures) // columns), columns)
     for position, cell in enumerate(axes.flat):
         cell.set_axis_off()
         if position < len(pictures):
-            shown = cell.imshow(pictures[position], vmin=low, vmax=high, cmap="gray")
-            cell.set_title(titles[position] if titles else "", fontsize=8.5, loc="center")
+            cell.imshow(pictures[position], vmin=limits[0], vmax=limits[1], cmap="gray")
+        if titles and position < len(pictures):
+            cell.set_title(titles[position], fontsize=8.5, weight="normal", loc="center")
     _label_rows(axes, row_labels)
-    _intensity_scale(figure, axes, shown, pictures[0].ndim == 2, (low, high), unit)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, weight="bold")
+    _intensity_scale(figure, axes[0, -1], pictures[0].ndim == 2, limits, unit)
+    theme.headline(figure, title)
     return figure
 
 
@@ -127,7 +125,7 @@ def errors(scores: "Scores", dataset: "Dataset", *, count: int = 8) -> theme.Fig
     images = [dataset.test.images[position[int(scores.index[i])]] for i in worst]
     title = f"{scores.model_id}: the surest of {len(wrong)} mistakes among {len(said)} test images"
     title += " (phantoms: no result)" * bool(scores.synthetic)
-    return image_grid(images, titles, columns=min(count, 8), title=title)
+    return image_grid(images, titles, columns=min(count, 4), title=title)
 
 
 def as_picture(image: ArrayLike) -> np.ndarray:
@@ -171,15 +169,29 @@ def _membership(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return labels[:, None] == np.arange(num_classes)
 
 
-def _range(images: Any, pictures: list[np.ndarray]) -> tuple[float, float]:
+def _range(pictures: list[np.ndarray]) -> tuple[float, float]:
     if pictures[0].dtype == np.uint8:
         return 0.0, 255.0
     return min(float(p.min()) for p in pictures), max(float(p.max()) for p in pictures)
 
 
-def _grid_height(rows: int, columns: int, titled: bool, title: str) -> float:
-    cell = (theme.WIDTH - 0.9) / columns
-    return rows * (cell + (0.45 if titled else 0.05)) + (0.35 if title else 0.05)
+def _grid_height(
+    pictures: list[np.ndarray],
+    columns: int,
+    titles: Sequence[str] | None,
+    row_labels: Sequence[str] | None,
+) -> float:
+    """Return the height in inches at which the pictures fill the width of the page."""
+    beside = 0.75 + (0.085 * max(map(_longest, row_labels)) if row_labels else 0)
+    wide = (theme.WIDTH - beside) / columns - 0.06
+    ratio = max(p.shape[0] / p.shape[1] for p in pictures)
+    lines = max((t.count("\n") + 1 for t in titles), default=0) if titles else 0
+    rows = -(-len(pictures) // columns)
+    return rows * (wide * ratio + 0.08 + 0.17 * lines) + 0.1
+
+
+def _longest(words: str) -> int:
+    return max(map(len, words.split("\n")))
 
 
 def _label_rows(axes: np.ndarray, labels: Sequence[str] | None) -> None:
@@ -198,25 +210,20 @@ def _label_rows(axes: np.ndarray, labels: Sequence[str] | None) -> None:
 
 
 def _intensity_scale(
-    figure: theme.Figure,
-    axes: np.ndarray,
-    shown: Any,
-    grey: bool,
-    limits: tuple[float, float],
-    unit: str,
+    figure: theme.Figure, axes: Axes, grey: bool, limits: tuple[float, float], unit: str
 ) -> None:
-    low, high = limits
+    """Draw the grey scale at the right of one picture; say the range of colour pictures."""
+    low, high = (f"{limit:.4g}" for limit in limits)
     if not grey:
-        figure.supxlabel(f"RGB, {low:g} to {high:g} {unit}".rstrip(), fontsize=8, color=theme.MUTED)
+        figure.supxlabel(f"RGB, {low} to {high} {unit}".rstrip(), fontsize=8, color=theme.MUTED)
         return
-    bar = figure.colorbar(shown, ax=axes, shrink=min(1.0, 1.6 / len(axes)), aspect=14, pad=0.015)
-    bar.set_ticks([low, high], labels=[f"{low:.4g}", f"{high:.4g}"])
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8)
-    bar.set_label(f"intensity {f'({unit})' if unit else ''}".strip(), fontsize=8)
-
-
-def hide(axes: Axes) -> Axes:
-    """Return axes without frame, ticks and grid, as pictures want them."""
-    axes.set_axis_off()
-    return axes
+    bar = axes.inset_axes((1.07, 0, 0.07, 1))
+    bar.imshow(np.linspace(1, 0, 64)[:, None], aspect="auto", cmap="gray", extent=(0, 1, 0, 1))
+    bar.set_xticks([])
+    bar.yaxis.tick_right()
+    bar.set_yticks([0, 1], labels=[low, f"{high} {unit}".rstrip()])
+    bar.grid(False)
+    bar.tick_params(length=0, labelsize=8)
+    for side in bar.spines.values():
+        side.set_edgecolor(theme.FAINT)
+        side.set_visible(True)

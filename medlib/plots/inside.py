@@ -83,13 +83,13 @@ def _maps_figure(picture: np.ndarray, maps: np.ndarray, title: str) -> theme.Fig
     for cell in axes.flat:
         cell.set_axis_off()
     axes.flat[0].imshow(picture, cmap="gray")
-    axes.flat[0].set_title("image", fontsize=8.5, loc="center")
+    axes.flat[0].set_title("image", fontsize=8.5, weight="normal", loc="center")
     drawn = None
     for place, (cell, values) in enumerate(zip(axes.flat[1:], maps, strict=False)):
         drawn = cell.imshow(values, cmap="magma", vmin=maps.min(), vmax=maps.max())
-        cell.set_title(f"map {place}", fontsize=8.5, loc="center")
+        cell.set_title(f"map {place}", fontsize=8.5, weight="normal", loc="center")
     _scale(figure, axes, drawn, "activation")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, weight="bold")
+    theme.headline(figure, title)
     return figure
 
 
@@ -106,7 +106,7 @@ def _tiles(
     for cell, values in zip(axes.flat, tiles, strict=False):
         drawn = cell.imshow(values, cmap=cmap, vmin=limits[0], vmax=limits[1])
     _scale(figure, axes, drawn, unit)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, weight="bold")
+    theme.headline(figure, title)
     return figure
 
 

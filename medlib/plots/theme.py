@@ -28,11 +28,20 @@ class Figure(BaseFigure):
     this one keeps its size. A notebook shows it where it is the value of a cell.
     """
 
+    _kept: bytes = b""
+
     def png(self) -> bytes:
-        """Return the figure as PNG, without the metadata that name versions or dates."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-        return buffer.getvalue()
+        """Return the figure as PNG, without the metadata that name versions or dates.
+
+        It is drawn once until something changes: a second layout pass can move things by a pixel.
+        """
+        if self.stale or not self._kept:
+            buffer = io.BytesIO()
+            self.draw_without_rendering()  # the layout settles only at its second pass
+            self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+            self._kept = buffer.getvalue()
+            self.stale = False
+        return self._kept
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return {"image/png": self.png(), "text/plain": repr(self)}
@@ -102,6 +111,12 @@ def set_theme() -> None:
     _keep_inline_figures_whole()
 
 
+def headline(figure: BaseFigure, title: str) -> None:
+    """Write the title of a whole figure, at its left; nothing where it is empty."""
+    if title:
+        figure.suptitle(title, x=0.008, ha="left", fontsize=10.5, weight="bold")
+
+
 def colours(names: Sequence[str]) -> dict[str, str]:
     """Return a colour for each name, in the order of the palette."""
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
@@ -110,15 +125,6 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 def dashes(names: Sequence[str]) -> dict[str, Any]:
     """Return a line style for each name, so that colour is never the only difference."""
     return {name: DASHES[i % len(DASHES)] for i, name in enumerate(names)}
-
-
-def themed(axes: Axes) -> Axes:
-    """Give one set of axes, made outside pyplot, the look that the settings describe."""
-    axes.grid(True, color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return axes
 
 
 def panels(figure: Figure, rows: int, columns: int, **options: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from medlib.plots import theme
@@ -46,7 +47,7 @@ def training_curves(
     axes = theme.panels(figure, 1, len(metrics))[0]
     for cell, metric in zip(axes, metrics, strict=True):
         _training_panel(cell, runs, metric)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, weight="bold")
+    theme.headline(figure, title)
     return figure
 
 
@@ -155,13 +156,17 @@ def _training_panel(axes: Axes, runs: "dict[str, list[History]]", metric: str) -
             _mark_selected(axes, history, key, colour)
     axes.set(xlabel="epoch", ylabel=LABELS.get(metric, metric))
     axes.margins(x=0.02)
-    axes.set_title(
-        "dashed: training, solid: validation" if metric == "loss" else "dot: selected epoch",
-        fontsize=8.5,
-        color=theme.MUTED,
-        weight="normal",
-    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.set_title(_key(metric, runs), fontsize=8.5, color=theme.MUTED, weight="normal")
     theme.label_right(axes, ends)
+
+
+def _key(metric: str, runs: "dict[str, list[History]]") -> str:
+    """Say what the line styles of a panel mean."""
+    if metric == "loss":
+        return "dashed: training, solid: validation"
+    seeds = any(len(histories) > 1 for histories in runs.values())
+    return ("thin: seeds, thick: mean, " if seeds else "") + "dot: selected epoch"
 
 
 def _draw_seeds(
@@ -171,23 +176,31 @@ def _draw_seeds(
     series = [_series(history, key) for history in histories]
     if len(series) > 1:
         for values in series:
-            axes.plot(
-                np.arange(1, len(values) + 1), values, style, color=colour, alpha=0.3, linewidth=0.8
-            )
+            _line(axes, values, style, color=colour, alpha=0.35, linewidth=0.8)
     shortest = min(len(values) for values in series)
     mean = np.mean([values[:shortest] for values in series], axis=0)
-    axes.plot(np.arange(1, shortest + 1), mean, style, color=colour)
-    return float(mean[-1])
+    _line(axes, mean, style, color=colour)
+    known = mean[np.isfinite(mean)]
+    return float(known[-1]) if len(known) else 0.0
+
+
+def _line(axes: Axes, values: np.ndarray, style: str, **look: object) -> None:
+    """Draw values by epoch; epochs without a value, such as those not validated, are bridged."""
+    epochs = np.arange(1, len(values) + 1)
+    known = np.isfinite(values)
+    axes.plot(epochs[known], values[known], style, **look)
 
 
 def _mark_selected(axes: Axes, history: "History", key: str, colour: str) -> None:
     epoch = history.best_epoch
+    if epoch < 0:
+        return
     axes.plot(
         epoch + 1,
         _series(history, key)[epoch],
         "o",
         color=colour,
-        markersize=4,
+        markersize=4.5,
         markeredgecolor=theme.PAPER,
         markeredgewidth=0.8,
         zorder=5,
@@ -195,7 +208,7 @@ def _mark_selected(axes: Axes, history: "History", key: str, colour: str) -> Non
 
 
 def _series(history: "History", key: str) -> np.ndarray:
-    return np.array([epoch[key] for epoch in history.epochs], dtype=float)
+    return np.array([epoch.get(key, np.nan) for epoch in history.epochs], dtype=float)
 
 
 def _as_list(value: "History | Sequence[History]") -> "list[History]":
