@@ -25,6 +25,13 @@ Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> numbe
 
 THEME = {"show_toc_level": 2}
 FOLDED = "dropdown"  # class of the admonitions and solutions that begin closed
+REPAIRS = (
+    # pandas heads its index with an empty th, which screen readers announce as a nameless header
+    ("<th></th>", "<td></td>"),
+    # Sphinx's role for a reference is deprecated, and not allowed in the list that holds it
+    ('role="doc-biblioentry"', 'role="listitem"'),
+)
+OWN_FOLDERS = {"_static", "_sources", "_images"}  # of Sphinx, beside the folders of pages
 DESCRIPTION = 200  # characters; search engines cut after about that many
 
 
@@ -141,13 +148,11 @@ def theme_settings(app: Sphinx, config: Config) -> None:
 def finish_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Point the edit button to the source that people edit, and describe the page in its head.
-
-    pandas heads its index with an empty ``th``, which screen readers announce as a nameless header.
-    """
+    """Point the edit button to the source that people edit, and describe the page in its head."""
     if doctree is None:
         return
-    context["body"] = context["body"].replace("<th></th>", "<td></td>")
+    for found, better in REPAIRS:
+        context["body"] = context["body"].replace(found, better)
     source = chapters.ROOT / f"{page}.md"
     for group in context.get("header_buttons", []):
         if group.get("label") == "source-buttons":
@@ -178,6 +183,18 @@ def describe(doctree: nodes.document) -> str:
     return ""
 
 
+def remove_old_pages(app: Sphinx, error: Exception | None) -> None:
+    """Remove the pages of chapters that are gone: Sphinx leaves them, and readers find them."""
+    if error or app.builder.name != "html":
+        return
+    folder = Path(app.outdir)
+    kept = {folder / f"{page}.html" for page in app.env.found_docs}
+    for path in folder.rglob("*.html"):
+        inside = path.relative_to(folder)
+        if len(inside.parts) > 1 and inside.parts[0] not in OWN_FOLDERS and path not in kept:
+            path.unlink()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_node(fold, html=(visit_fold, depart_fold))
@@ -187,5 +204,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-updated", restore_counts, priority=400)
     app.connect("env-get-updated", number_by_chapter, priority=600)
     app.connect("html-page-context", finish_page, priority=600)
+    app.connect("build-finished", remove_old_pages)
     app.add_css_file("medlib.css", priority=900)
+    app.add_js_file("medlib.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

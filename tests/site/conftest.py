@@ -1,0 +1,121 @@
+"""One local server, one browser, one visit to each page: what the browser tests share.
+
+The site is ``_build/fast/html``, or the folder named by ``MEDLIB_SITE``; the browser is the first
+Chromium found, or the program named by ``MEDLIB_BROWSER``. Where one of them is missing the tests
+say so: they skip, and fail where ``CI=true``.
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from site_visit import Visit, visit_page
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = Path(os.environ.get("MEDLIB_SITE") or ROOT / "_build" / "fast" / "html")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pages() -> list[str]:
+    """List the pages of the site by their address, without the page that only forwards."""
+    if not SITE.is_dir():
+        return []
+    found = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
+    return [p.as_posix() for p in found if p.parts[0] not in {"_static", "_sources", "index.html"}]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that take a visit once for each page; once, to say why not, without a site."""
+    if "visit" in metafunc.fixturenames:
+        names = pages() or [None]
+        metafunc.parametrize("visit", names, indirect=True, scope="session", ids=str)
+
+
+def missing(what: str) -> None:
+    """End a test that cannot run: skip it for a person, fail it for a machine."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    if not (SITE / "index.html").exists():
+        missing(f"no site at {SITE}: run 'make fast', or set MEDLIB_SITE to a folder with one")
+    return SITE
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and keeps silent; lets the browser cache what stays the same on all pages."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def end_headers(self) -> None:
+        if "/_static/" in self.path:
+            self.send_header("Cache-Control", "max-age=600")
+        super().end_headers()
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """Serve the site on 127.0.0.1 and give its address."""
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser(site: Path) -> Iterator[Any]:
+    named = os.environ.get("MEDLIB_BROWSER")
+    program = named or next((p for name in BROWSERS if (p := shutil.which(name))), None)
+    if not program or not shutil.which(program):
+        missing(f"no Chromium ({named or ', '.join(BROWSERS)}): apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def desk(browser, address: str):
+    """One window for all visits, so that what pages share is loaded once; without animations."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def page(browser, address: str):
+    """A fresh window for a test of its own, with the right to read the clipboard."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def visit(request: pytest.FixtureRequest, site: Path, address: str, desk) -> Visit:
+    """What one visit to a page found; the tests of a page share it."""
+    return visit_page(desk, address, request.param)

@@ -1,0 +1,145 @@
+"""A visit to one page in the browser: everything the tests want to know of it, in one go."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
+GRAVE = {"serious", "critical"}
+NARROW = {"width": 360, "height": 800}  # a small phone
+WIDE = {"width": 1280, "height": 900}
+
+MATH_READY = "async () => { await window.MathJax?.startup?.promise; }"
+
+PROBE = """() => {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const text = (node) => (node?.innerText ?? "").trim();
+  return {
+    title: document.title,
+    headings: all("main article h1, main .bd-search-container h1").map(text),
+    images: all("img").map((i) => ({
+      source: i.getAttribute("src"), alt: i.getAttribute("alt"), width: i.naturalWidth,
+      inArticle: i.closest("article") !== null,
+    })),
+    figures: all("article figure").map((f) => ({
+      id: f.id, number: text(f.querySelector("figcaption .caption-number")),
+      caption: text(f.querySelector("figcaption .caption-text")),
+      drawn: f.querySelector("img, svg, table, pre") !== null,
+    })),
+    tables: all("article table > caption .caption-number").map(text),
+    mathWithout: all("article .math").filter((m) => !m.querySelector("mjx-container svg"))
+      .map((m) => m.textContent.slice(0, 80)),
+    mathErrors: all("mjx-merror, [data-mjx-error]").map((m) => m.textContent.slice(0, 80)),
+    copyable: all("article div:not(.output) > div.highlight > pre").length,
+    copyButtons: all("button.copybtn").length,
+    links: all("a[href]").map((a) => a.href),
+    chapter: document.querySelector("article .run-card, article .banner-not-run") !== null,
+    weight: performance.getEntriesByType("resource")
+      .filter((r) => !r.name.includes("/_static/")).reduce((sum, r) => sum + r.encodedBodySize, 0),
+  };
+}"""
+
+TOO_WIDE = """() => {
+  const room = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= room) return [];
+  const scrolls = (node) => { for (let n = node.parentElement; n; n = n.parentElement) {
+    if (["auto", "scroll", "hidden"].includes(getComputedStyle(n).overflowX)) return true; }
+    return false; };
+  const found = [...document.querySelectorAll("main *")]
+    .filter((n) => n.getBoundingClientRect().right > room + 1 && !scrolls(n))
+    .map((n) => `${n.tagName.toLowerCase()}.${n.className} ${n.textContent.slice(0, 40)}`);
+  return [`page is ${document.documentElement.scrollWidth} px wide, ${room} fit`, ...found];
+}"""
+
+AUDIT = """async (rules) => {
+  const options = { resultTypes: ["violations"] };
+  if (rules) options.runOnly = { type: "rule", values: rules };
+  const { violations } = await axe.run(document, options);
+  return violations.map((v) => ({ id: v.id, impact: v.impact,
+    nodes: v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)) }));
+}"""
+
+
+@dataclass
+class Visit:
+    """What a visit found.
+
+    Attributes
+    ----------
+    name : str
+        Address of the page below the site's root.
+    errors : list of str
+        Console errors, script errors, answers of 400 and above.
+    foreign : list of str
+        Requests to another host.
+    facts : dict
+        The answers of `PROBE`.
+    overflow : dict
+        What does not fit, by the circumstance: a phone, or text at 200 %.
+    violations : list of dict
+        axe-core's findings, in the light look, and of contrast in the dark one.
+    """
+
+    name: str
+    errors: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    overflow: dict[str, list[str]] = field(default_factory=dict)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+
+
+def visit_page(page: Any, address: str, name: str) -> Visit:
+    """Open a page, look at it light and dark, narrow and enlarged, and write down what there is."""
+    found = Visit(name)
+    remove = _listen(page, address, found)
+    page.set_viewport_size(WIDE)
+    page.goto(address + name, wait_until="load")
+    page.evaluate(MATH_READY)
+    found.facts = page.evaluate(PROBE)
+    found.violations = _audit(page)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    found.overflow["text at 200 %"] = page.evaluate(TOO_WIDE)
+    page.evaluate("document.documentElement.style.fontSize = ''")
+    page.set_viewport_size(NARROW)
+    found.overflow["a phone of 360 px"] = page.evaluate(TOO_WIDE)
+    remove()
+    return found
+
+
+def _audit(page: Any) -> list[dict[str, Any]]:
+    """Run axe-core with all its rules on the light page, and for contrast on the dark one."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(AUDIT, None)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    dark = page.evaluate(AUDIT, ["color-contrast"])
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    return found + [{**each, "id": f"{each['id']} (dark)"} for each in dark]
+
+
+def _listen(page: Any, address: str, found: Visit) -> Any:
+    """Write down errors and foreign requests from now on; return what stops it."""
+
+    def console(message: Any) -> None:
+        if message.type == "error":
+            found.errors.append(f"console: {message.text}")
+
+    def request(asked: Any) -> None:
+        if not asked.url.startswith((address, "data:", "blob:")):
+            found.foreign.append(asked.url)
+
+    def response(answer: Any) -> None:
+        if answer.status >= 400:
+            found.errors.append(f"{answer.status}: {answer.url}")
+
+    def script(error: Any) -> None:
+        found.errors.append(f"script: {error}")
+
+    heard = {"console": console, "request": request, "response": response, "pageerror": script}
+    for event, listener in heard.items():
+        page.on(event, listener)
+
+    def remove() -> None:
+        for event, listener in heard.items():
+            page.remove_listener(event, listener)
+
+    return remove

@@ -1,0 +1,125 @@
+"""What readers do with the site: search, copy, fold, switch to dark, go by keyboard."""
+
+from pathlib import Path
+
+import pytest
+from conftest import pages
+
+pytestmark = pytest.mark.site
+
+
+def first_page_with(site: Path, piece: str) -> str:
+    """Return the first page whose HTML holds a piece, or skip."""
+    for name in pages():
+        if piece in (site / name).read_text(encoding="utf-8"):
+            return name
+    pytest.skip(f"no page holds {piece!r}")
+
+
+def background(page) -> str:
+    return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+@pytest.mark.parametrize("term", ["receptive field", "breast", "bootstrap"])
+def test_search_finds_a_term(page, address: str, term: str):
+    page.goto(f"{address}search.html?q={term.replace(' ', '+')}")
+    page.wait_for_selector("#search-results li a", timeout=10_000)
+    found = page.locator("#search-results li a").first
+    found.click()
+    assert term.split()[0] in page.locator("main").inner_text().lower()
+
+
+def test_search_box_opens_by_keyboard_and_leads_to_results(page, address: str):
+    page.goto(f"{address}book/index.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("resnet")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=resnet*")
+
+
+def test_copy_button_copies_the_code(page, site: Path, address: str):
+    page.goto(address + first_page_with(site, 'div class="highlight"'))
+    block = page.locator("article div:not(.output) > div.highlight").first
+    block.hover()
+    block.locator("button.copybtn").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.split() == block.locator("pre").inner_text().split()
+    assert copied.strip()
+
+
+def test_dark_mode_switches_and_is_remembered(page, address: str):
+    page.goto(f"{address}book/index.html")
+    seen = {page.evaluate("document.documentElement.dataset.theme"): background(page)}
+    for _ in range(3):
+        page.locator(".theme-switch-button").first.click()
+        page.wait_for_timeout(300)
+        seen[page.evaluate("document.documentElement.dataset.theme")] = background(page)
+    assert set(seen) == {"light", "dark"}
+    assert seen["light"] != seen["dark"]
+    while page.evaluate("document.documentElement.dataset.mode") != "dark":
+        page.locator(".theme-switch-button").first.click()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_solutions_open_and_close_by_keyboard(page, site: Path, address: str, key: str):
+    page.goto(address + first_page_with(site, '<details class="admonition'))
+    fold = page.locator("details.admonition").first
+    fold.locator("summary").focus()
+    inside = fold.locator(":scope > :not(summary)").first
+    assert not inside.is_visible()
+    page.keyboard.press(key)
+    assert inside.is_visible()
+    page.keyboard.press(key)
+    assert not inside.is_visible()
+
+
+def test_a_link_into_a_closed_fold_opens_it(page, site: Path, address: str):
+    name = first_page_with(site, '<details class="admonition')
+    page.goto(address + name)
+    page.evaluate("document.querySelector('details.admonition > :not(summary)').id = 'inside'")
+    page.evaluate("location.hash = 'inside'")
+    page.wait_for_timeout(200)
+    assert page.locator("#inside").is_visible()
+
+
+def test_first_tab_stop_skips_to_the_text(page, address: str):
+    page.goto(f"{address}book/index.html")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main-content"
+
+
+def test_focus_is_visible(page, address: str):
+    page.goto(f"{address}book/index.html")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        shown = page.evaluate(
+            "(() => { const s = getComputedStyle(document.activeElement);"
+            " const after = getComputedStyle(document.activeElement, '::after');"
+            " return s.outlineStyle !== 'none' || s.boxShadow !== 'none'"
+            " || after.outlineStyle !== 'none'; })()"
+        )
+        name = page.evaluate("document.activeElement.outerHTML.slice(0, 120)")
+        assert shown, f"no visible focus on {name}"
+
+
+def test_phone_menu_opens_and_closes(page, address: str):
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(f"{address}book/index.html")
+    menu = page.locator("#pst-primary-sidebar-modal")
+    assert not menu.is_visible()
+    page.locator(".bd-header-article .primary-toggle").click()
+    assert menu.is_visible()
+    page.keyboard.press("Escape")
+    assert not menu.is_visible()
+
+
+def test_text_is_there_without_scripts(browser, address: str):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}book/index.html")
+    assert page.locator("article h1").is_visible()
+    assert page.locator("nav.bd-links a").first.is_visible()
+    context.close()

@@ -1,0 +1,93 @@
+"""Links and anchors of the whole site, read from its files: none leads nowhere."""
+
+import html.parser
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+from conftest import pages
+
+pytestmark = pytest.mark.site
+
+
+@dataclass
+class Page(html.parser.HTMLParser):
+    """The links and the anchors of one page."""
+
+    links: list[tuple[str, str]] = field(default_factory=list)  # class, address
+    anchors: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attributes}
+        self.anchors |= {found[name] for name in ("id", "name") if name in found}
+        for name in ("href", "src"):
+            if name in found and tag != "base":
+                self.links.append((found.get("class", ""), found[name]))
+
+
+@cache
+def read(path: Path) -> Page:
+    """Read one page's links and anchors."""
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    return page
+
+
+def problem(site: Path, source: Path, link: str) -> str | None:
+    """Say what is wrong with a link, or None."""
+    if urlsplit(link).scheme or link.startswith("//"):
+        known = urlsplit(link).scheme in {"https", "mailto", "data"}
+        return None if known else f"{link}: not https"
+    address, anchor = urldefrag(link)
+    target = source if not address else (source.parent / unquote(urlsplit(address).path)).resolve()
+    if not target.is_file() or not target.is_relative_to(site.resolve()):
+        return f"{link}: no such file"
+    if anchor and target.suffix == ".html" and unquote(anchor) not in read(target).anchors:
+        return f"{link}: no such anchor"
+    return None
+
+
+def test_no_broken_link(site: Path):
+    broken = []
+    for name in pages():
+        source = (site / name).resolve()
+        found = (problem(site, source, link) for _, link in read(source).links)
+        broken += [f"{name} -> {each}" for each in found if each]
+    assert broken == []
+
+
+def test_home_forwards_to_the_first_page(site: Path):
+    assert "book/index.html" in (site / "index.html").read_text(encoding="utf-8")
+    assert (site / "book" / "index.html").exists()
+
+
+def test_every_page_can_be_reached(site: Path):
+    home = (site / "book" / "index.html").resolve()
+    linked = {
+        (home.parent / unquote(urlsplit(link).path)).resolve()
+        for _, link in read(home).links
+        if not urlsplit(link).scheme
+    }
+    assert [name for name in pages() if (site / name).resolve() not in linked | {home}] == []
+
+
+def test_chapters_lead_to_references_and_glossary(site: Path):
+    links = [
+        link
+        for name in pages()
+        if name.startswith("notebooks/")
+        for _, link in read((site / name).resolve()).links
+    ]
+    assert any("references.html#" in link for link in links)
+    assert any("glossary.html#term-" in link for link in links)
+
+
+def test_titles_differ(site: Path):
+    titles = [(site / name).read_text(encoding="utf-8") for name in pages()]
+    titles = [text.partition("<title>")[2].partition("</title>")[0].strip() for text in titles]
+    assert len(set(titles)) == len(titles)

@@ -1,0 +1,86 @@
+"""Every page, in a real browser: it works, it asks nobody else, everybody can read it."""
+
+import re
+
+import pytest
+from site_visit import GRAVE, Visit
+
+from book.workflow import chapters
+
+pytestmark = pytest.mark.site
+OWN_BYTES = 2_000_000  # a page's own files; what all pages share is cached
+
+
+def test_no_errors(visit: Visit):
+    assert visit.errors == []
+
+
+def test_no_request_to_another_host(visit: Visit):
+    assert visit.foreign == []
+
+
+def test_title_and_one_heading(visit: Visit):
+    heading = visit.facts["headings"]
+    assert len(heading) == 1, f"expected one h1, found {heading}"
+    assert heading[0].rstrip("#\n ")[:20] in visit.facts["title"] or "search" in visit.name
+
+
+def test_images_are_drawn_and_described(visit: Visit):
+    for image in visit.facts["images"]:
+        assert image["width"] > 0, f"not drawn: {image['source']}"
+        assert image["alt"] is not None, f"no alt attribute: {image['source']}"
+        if image["inArticle"]:
+            described = image["alt"].strip() and not re.search(r"_images/|\.\w{3,4}$", image["alt"])
+            assert described, f"alt text of {image['source']} says nothing: {image['alt']!r}"
+
+
+def test_figures_have_number_and_caption(visit: Visit):
+    number = chapters.document_number(visit.name.removesuffix(".html"))
+    expected = rf"Fig\. {re.escape(number)}\.\d+" if number else r"Fig\. \d+"
+    for figure in visit.facts["figures"]:
+        assert re.fullmatch(expected, figure["number"]), f"{figure['id']}: {figure['number']!r}"
+        assert figure["caption"], f"figure {figure['id']} has no caption"
+        assert figure["drawn"], f"figure {figure['id']} is empty"
+
+
+def test_numbers_of_tables(visit: Visit):
+    number = chapters.document_number(visit.name.removesuffix(".html"))
+    front = f"Table {number}." if number else "Table "
+    assert [each for each in visit.facts["tables"] if not each.startswith(front)] == []
+
+
+def test_math_is_rendered(visit: Visit):
+    assert visit.facts["mathWithout"] == []
+    assert visit.facts["mathErrors"] == []
+
+
+def test_code_has_copy_buttons(visit: Visit):
+    assert visit.facts["copyButtons"] == visit.facts["copyable"]
+
+
+def test_fits_phone_and_large_text(visit: Visit):
+    assert {where: what for where, what in visit.overflow.items() if what} == {}
+
+
+def test_accessible(visit: Visit):
+    assert [each for each in visit.violations if each["impact"] in GRAVE] == []
+
+
+def test_own_weight(visit: Visit):
+    assert visit.facts["weight"] < OWN_BYTES
+
+
+def test_launch_and_edit_links(visit: Visit):
+    links = visit.facts["links"]
+    page = visit.name.removesuffix(".html")
+    owner = chapters.repository_url().removeprefix("https://github.com/")
+    launch = [each for each in links if "colab.research" in each or "mybinder" in each]
+    edit = [each for each in links if "/edit/" in each]
+    if page.startswith("notebooks/"):
+        assert visit.facts["chapter"], "a chapter's page tells how it was made, or that it was not"
+        assert f"https://colab.research.google.com/github/{owner}/blob/main/{page}.ipynb" in launch
+        assert f"https://mybinder.org/v2/gh/{owner}/main?urlpath=lab/tree/{page}.ipynb" in launch
+        assert edit == [f"https://github.com/{owner}/edit/main/{page}.md"]
+    else:
+        assert launch == []
+        assert all(each.endswith(f"{page}.md") for each in edit)
