@@ -399,11 +399,22 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Iterat
         elif file_digest(path) != expected["sha256"]:
             yield name, f"{_short(path)}: changed after it was published (sha256 differs)"
         else:
-            found = describe_file(path)
-            for key, value in found.items():
-                if key in FILE_METRICS and not _close(value, expected.get(key)):
-                    text = f"{key} is {value}, published as {expected.get(key)}"
-                    yield name, f"{_short(path)}: {text}"
+            yield from (
+                (name, f"{_short(path)}: {text}") for text in _wrong_metrics(path, expected)
+            )
+
+
+def _wrong_metrics(path: Path, expected: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a score file gives otherwise than published; the first of it is enough."""
+    try:
+        found = describe_file(path)
+    except MedlibError as error:
+        yield str(error)
+        return
+    for key in FILE_METRICS:
+        if key in found and not _close(found[key], expected.get(key)):
+            yield f"{key} is {found[key]}, published as {expected.get(key)}"
+            return
 
 
 def _check_claims(
@@ -420,7 +431,10 @@ def _check_claims(
         if any(name in broken or name not in document.get("files", {}) for name in names):
             yield f"claim {key}: cannot be re-scored, its score files are not as published"
             continue
-        yield from _differences(key, entry, rescored(folder, entry))
+        try:
+            yield from _differences(key, entry, rescored(folder, entry))
+        except MedlibError as error:
+            yield f"claim {key}: cannot be re-scored: {error}"
 
 
 def rescored(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:

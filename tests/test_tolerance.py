@@ -12,7 +12,7 @@ from medlib import results, tolerance
 from medlib.errors import MedlibError
 from medlib.tolerance import Sample, Spread, margins, moderated, spreads
 
-REPEATS = 3_000
+REPEATS = 2_000
 SEEDS = 3
 BOOKS = {"one pool": [10], "five pools": [4] * 5, "many pools": [6] * 8, "pairs": [2] * 10}
 
