@@ -64,6 +64,8 @@ def test_every_dependency_is_pinned_within_its_bounds(requirement):
 
 
 def test_what_the_dependencies_bring_is_pinned_too():
+    if sys.platform != "linux" or not metadata.version("torch").startswith(pins()["torch"]):
+        pytest.skip("the constraints were written on Linux, with the torch that they pin")
     missing = sorted(set(_closure(declared())) - set(pins()))
     assert not missing, f"missing in constraints.txt: {', '.join(missing)}"
 
