@@ -76,6 +76,8 @@ class Card:
         Names of the columns of a table.
     supported : tuple of str
         Classes with enough cases to support a claim, where that is not all of them.
+    masks : bool
+        Whether the lesions are outlined.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Card:
     variants: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
     supported: tuple[str, ...] = ()
+    masks: bool = False
 
     @property
     def num_classes(self) -> int:

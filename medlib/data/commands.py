@@ -232,8 +232,8 @@ def _progress_bar(name: str) -> Any:
 
     bar = tqdm(desc=name, unit="B", unit_scale=True, disable=None, leave=False)
 
-    def show(done: int, total: int | None) -> None:
+    def _show(done: int, total: int | None) -> None:
         bar.total = total
         bar.update(done - bar.n)
 
-    return show
+    return _show

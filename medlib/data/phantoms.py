@@ -8,7 +8,7 @@ drawn in blocks of fixed size, so that a stream and an array agree and labels ne
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -162,12 +162,71 @@ def phantom_like(card: Card, seed: int = 0) -> Dataset:
     return Dataset(card, **parts, synthetic=True, source={"kind": "phantom", "seed": seed})
 
 
+def as_dataset(
+    phantom: Phantom, *, val: int, test: int, seed: int = 0, observed: bool = True
+) -> Dataset:
+    """Generate a data set of one's own design.
+
+    Parameters
+    ----------
+    phantom : Phantom
+        What to generate; its `count` is the number of training cases.
+    val, test : int
+        Number of validation and test cases.
+    seed : int
+        The same seed gives the same data set.
+    observed : bool
+        Whether the training labels are the observed ones, with flips and -1 for unknown ones.
+        Validation and test labels are always the truth.
+
+    Returns
+    -------
+    Dataset
+        Named ``phantom``, with masks; the test labels are locked as everywhere.
+    """
+    from medlib.data import locked
+
+    counts = {"train": phantom.count, "val": val, "test": test}
+    splits = {}
+    for split, count in counts.items():
+        batch = generate(replace(phantom, count=count), _seed_of(split, seed))
+        labels = batch.observed if observed and split == "train" else batch.labels
+        splits[split] = Split(batch.images, labels, np.arange(count), masks=batch.masks)
+    splits["test"], source = locked.seal(splits["test"])
+    return Dataset(card_of(phantom, counts), **splits, synthetic=True, source=source)
+
+
+def card_of(phantom: Phantom, counts: Mapping[str, int]) -> Card:
+    """Return a card for generated data, so that it can go wherever a real data set goes."""
+    return Card(
+        name="phantom",
+        title="Phantom",
+        kind="image",
+        modality="generated",
+        task=phantom.task,
+        classes=tuple(f"class {k}" for k in range(phantom.num_classes)),
+        channels=phantom.channels,
+        size=phantom.size,
+        counts=dict(counts),
+        file="",
+        layout="generated",
+        digests={},
+        origins=(),
+        split={"kind": "generated"},
+        licence={"name": "generated here", "url": "", "read": True},
+        publishable=True,
+        citation="",
+        opt_in=False,
+        masks=True,
+    )
+
+
 def answers_like(card: Card, split: str, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Return labels and masks of one split of `phantom_like`; for `medlib.data.locked` only."""
     if card.kind == "tabular":
         return _table_like(card, split, seed)[1], None
     phantom, stream_seed = _phantom_of(card, split), _seed_of(split, seed)
-    if not _has_masks(card):
+    if not card.masks:
         return labels_of(phantom, stream_seed)[0], None
     whole = generate(phantom, stream_seed)
     return whole.labels, whole.masks
@@ -181,7 +240,7 @@ def _split_like(card: Card, split: str, seed: int) -> Split:
     else:
         whole = generate(_phantom_of(card, split), _seed_of(split, seed))
         images, labels = whole.images, whole.labels
-        masks = whole.masks if _has_masks(card) else None
+        masks = whole.masks if card.masks else None
     index = np.arange(count)
     groups = np.array([f"{split}-{row // 4}" for row in index]) if card.groups else None
     locked = split == "test"
@@ -197,12 +256,8 @@ def _phantom_of(card: Card, split: str) -> Phantom:
         num_classes=card.num_classes,
         task=card.task,
         correlation=0.3 if card.multi_label else 0.0,
-        empty_class=normal[0] if normal and _has_masks(card) else None,
+        empty_class=normal[0] if normal and card.masks else None,
     )
-
-
-def _has_masks(card: Card) -> bool:
-    return "masks" in card.topics
 
 
 def _seed_of(split: str, seed: int) -> int:
@@ -282,13 +337,14 @@ def _images_of_block(
     phantom: Phantom, seed: int, block: int, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng([seed, block, 2])
-    picture = 0.45 + 0.12 * _smooth_noise(rng, phantom.size)
+    picture = np.float32(0.45) + np.float32(0.12) * _smooth_noise(rng, phantom.size)
     masks = np.zeros(picture.shape, dtype=bool)
     for lesion in _lesions(phantom, labels, rng):
-        inside, weight = _lobed(lesion, phantom.size)
-        picture += lesion["contrast"][:, None, None] * weight
-        masks |= inside
-    noise = rng.normal(size=picture.shape) * 0.05
+        rows = np.flatnonzero(lesion.pop("present"))
+        inside, bump = _lobed({key: values[rows] for key, values in lesion.items()}, phantom.size)
+        picture[rows] += bump
+        masks[rows] |= inside
+    noise = np.float32(0.05) * rng.standard_normal(picture.shape, dtype=np.float32)
     picture = _shifted(picture, noise, phantom.shift)
     return _to_uint8(picture, phantom.channels), masks
 
@@ -311,21 +367,21 @@ def _lesion_of_class(
 ) -> dict[str, np.ndarray]:
     """Draw lesions whose edge, brightness and radius depend on the class, with overlap."""
     spread = phantom.overlap
+    empty = -1 if phantom.empty_class is None else phantom.empty_class
+    kind = labels - ((empty >= 0) & (labels > empty))  # the classes with a lesion, counted up
     grade = labels / max(phantom.num_classes - 1, 1)
     ordinal = phantom.task == "ordinal"
-    sign = np.where((labels // 2) % 2 == 1, -1.0, 1.0)
-    radius = 0.13 + 0.16 * grade if ordinal else 0.2 + 0.035 * (labels // 4)
-    ragged = 0.15 + 0.2 * grade if ordinal else np.where(labels % 2 == 1, 0.34, 0.1)
-    contrast = 0.2 + 0.1 * grade if ordinal else 0.24 * sign
-    present = labels != (-1 if phantom.empty_class is None else phantom.empty_class)
+    radius = 0.13 + 0.16 * grade if ordinal else 0.2 + 0.035 * (kind // 4)
+    ragged = 0.15 + 0.2 * grade if ordinal else np.where(kind % 2 == 1, 0.34, 0.1)
+    contrast = 0.2 + 0.1 * grade if ordinal else np.where((kind // 2) % 2 == 1, -0.24, 0.24)
     return {
         "centre": rng.normal(scale=0.08, size=(len(labels), 2)),
         "radius": np.clip(radius + rng.normal(scale=0.03 * spread, size=len(labels)), 0.06, 0.42),
         "ragged": np.clip(ragged + rng.normal(scale=0.11 * spread, size=len(labels)), 0, 0.8),
         "lobes": rng.integers(4, 7, len(labels)),
         "turn": rng.uniform(0, 2 * np.pi, len(labels)),
-        "contrast": present * (contrast + rng.normal(scale=0.06 * spread, size=len(labels))),
-        "present": present,
+        "contrast": contrast + rng.normal(scale=0.06 * spread, size=len(labels)),
+        "present": labels != empty,
     }
 
 
@@ -342,29 +398,35 @@ def _lesion_of_finding(
         "ragged": np.full(count, 0.1 + 0.3 * (finding % 3 == 2)),
         "lobes": np.full(count, 4 + finding % 3),
         "turn": rng.uniform(0, 2 * np.pi, count),
-        "contrast": has * sign * strength,
+        "contrast": sign * strength,
         "present": has > 0,
     }
 
 
 def _lobed(lesion: dict[str, np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw lobed shapes: where they are ``(N, H, W)`` bool, and their soft weight in [0, 1]."""
-    axis = (np.arange(size) + 0.5) / size - 0.5
+    """Draw lobed shapes: where they are ``(N, H, W)`` bool, and what they add to the picture."""
+    lesion = {key: values.astype(np.float32) for key, values in lesion.items()}
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     down = axis[None, :, None] - lesion["centre"][:, 0, None, None]
     right = axis[None, None, :] - lesion["centre"][:, 1, None, None]
-    angle = np.arctan2(down, right) * lesion["lobes"][:, None, None] + lesion["turn"][:, None, None]
-    edge = lesion["radius"][:, None, None] * (1 + lesion["ragged"][:, None, None] * np.cos(angle))
+    angle = np.arctan2(down, right) * _each(lesion["lobes"]) + _each(lesion["turn"])
+    edge = _each(lesion["radius"]) * (1 + _each(lesion["ragged"]) * np.cos(angle))
     depth = edge - np.hypot(down, right)
     weight = 1 / (1 + np.exp(-np.clip(depth * 60, -30, 30)))
-    return (depth > 0) & lesion["present"][:, None, None], weight
+    return depth > 0, _each(lesion["contrast"]) * weight
+
+
+def _each(values: np.ndarray) -> np.ndarray:
+    """Shape one number a case so that it applies to all pixels."""
+    return values[:, None, None]
 
 
 def _smooth_noise(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw smooth backgrounds ``(BLOCK, H, W)``: coarse noise, enlarged linearly."""
-    coarse = rng.normal(size=(BLOCK, 6, 6))
+    coarse = rng.standard_normal((BLOCK, 6, 6), dtype=np.float32)
     position = np.linspace(0, 5, size)
     left = np.minimum(position.astype(int), 4)
-    enlarge = np.zeros((size, 6))
+    enlarge = np.zeros((size, 6), dtype=np.float32)
     enlarge[np.arange(size), left] = 1 - (position - left)
     enlarge[np.arange(size), left + 1] = position - left
     return enlarge @ coarse @ enlarge.T
