@@ -170,7 +170,8 @@ def _imports(*folders: str) -> dict[str, list[str]]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 for name in _named(node):
-                    found.setdefault(name, set()).add(path.name)
+                    if not path.with_name(f"{name}.py").exists():
+                        found.setdefault(name, set()).add(path.name)
     known = set(sys.stdlib_module_names) | MINE | set(BROUGHT)
     return {name: sorted(files) for name, files in sorted(found.items()) if name not in known}
 
