@@ -14,6 +14,7 @@ from medlib.claims import Claim, format_number, read_claims
 from medlib.profiles import PROFILES
 
 DASH = "\N{EN DASH}"
+HARDWARE = ("cpu", "gpu", "cores", "threads", "instructions", "platform")
 Documents = Mapping[str, Mapping[str, Any]]
 
 
@@ -285,7 +286,8 @@ def _machines(stamps: Documents) -> list[tuple[str, str]]:
 
 def _machine(stamp: Mapping[str, Any]) -> tuple[str, str]:
     hardware, versions = stamp.get("hardware", {}), stamp.get("versions", {})
-    parts = [f"{key} {value}" for key, value in hardware.items() if value is not None]
+    keys = [key for key in HARDWARE if hardware.get(key) is not None]
+    parts = [f"{key} {hardware[key]}" for key in keys]
     return ", ".join(parts) or "unknown", ", ".join(f"{k} {v}" for k, v in versions.items())
 
 
