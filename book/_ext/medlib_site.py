@@ -7,6 +7,7 @@ the exercises read the rewritten table.
 """
 
 import html
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ REPAIRS = (
 )
 OWN_FOLDERS = {"_static", "_sources", "_images"}  # of Sphinx, beside the folders of pages
 DESCRIPTION = 200  # characters; search engines cut after about that many
+
+
+def number_title(app: Sphinx, document: str, source: list[str]) -> None:
+    """Put the number of a prose page into its title; the stage does it for the chapters."""
+    number = chapters.PROSE.get(document)
+    if number and document != app.config.root_doc:
+        source[0] = re.sub(r"^# ", f"# {number} ", source[0], count=1, flags=re.MULTILINE)
 
 
 def renumber(document: str, counted: dict[str, dict[str, Number]]) -> dict[str, dict[str, Number]]:
@@ -88,6 +96,30 @@ def _quoted(env: BuildEnvironment) -> dict[str, Any]:
 def _differs(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Tell whether something that could have been quoted has changed; new things could not."""
     return any(now.get(key) != value for key, value in before.items())
+
+
+def forgive_unfinished(app: Sphinx, domain: Any, node: nodes.Element) -> bool | None:
+    """Keep quiet about a reference to what a chapter did not get to: its page says so itself.
+
+    A chapter that failed, has no data or was not executed lacks figures that its text names.
+    """
+    unfinished = _unfinished(app)
+    owners = [each for each in unfinished if node.get("reftarget", "?") in unfinished[each]]
+    return True if owners or node.get("refdoc") in unfinished else None
+
+
+def _unfinished(app: Sphinx) -> dict[str, str]:
+    """Return the sources of the chapters that did not run to their end, by page."""
+    stamps = Path(app.config.medlib_build_dir) / "stamps"
+    return {
+        each.document: each.source.read_text(encoding="utf-8")
+        for each in chapters.chapters()
+        if not _ran(stamps / f"{each.stem}.json")
+    }
+
+
+def _ran(stamp: Path) -> bool:
+    return stamp.exists() and json.loads(stamp.read_text(encoding="utf-8"))["status"] == "ok"
 
 
 class fold(nodes.Element):
@@ -201,8 +233,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(fold_title, html=(visit_fold_title, depart_fold_title))
     app.add_post_transform(Fold)
     app.connect("config-inited", theme_settings)
+    app.connect("source-read", number_title)
     app.connect("env-get-updated", restore_counts, priority=400)
     app.connect("env-get-updated", number_by_chapter, priority=600)
+    app.connect("warn-missing-reference", forgive_unfinished)
     app.connect("html-page-context", finish_page, priority=600)
     app.connect("build-finished", remove_old_pages)
     app.add_css_file("medlib.css", priority=900)
