@@ -1,6 +1,7 @@
 """Tables that a page shows and a screen reader reads: a caption, header cells, aligned numbers."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,15 +41,12 @@ class Table:
     total: bool = False
 
     def _repr_html_(self) -> str:
+        heads = [self._cell("th", ' scope="col"', *pair) for pair in self._aligned(self.columns)]
         body = [self._row(row, i == len(self.rows) - 1) for i, row in enumerate(self.rows)]
-        heads = "".join(
-            f'<th scope="col" style="text-align:{align}">{html.escape(name)}</th>'
-            for name, align in zip(self.columns, self._aligned(), strict=True)
-        )
         return (
-            '<table class="dataframe medlib-table">'
+            '<table class="dataframe medlib-table" style="font-size:0.9em">'
             f'<caption style="caption-side:top;text-align:left">{html.escape(self.caption)}'
-            f"</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
+            f"</caption>\n<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n"
             + "\n".join(body)
             + "\n</tbody></table>"
         )
@@ -60,16 +58,20 @@ class Table:
         return f"{self.caption}\n\n" + "\n".join(text)
 
     def _row(self, row: tuple[str, ...], last: bool) -> str:
-        cells = list(zip(row, self._aligned(), strict=True))
-        first = f'<th scope="row" style="text-align:left">{html.escape(row[0])}</th>'
-        rest = "".join(
-            f'<td style="text-align:{align}">{html.escape(cell)}</td>' for cell, align in cells[1:]
-        )
+        (name, side), *cells = self._aligned(row)
+        first = self._cell("th", ' scope="row"', name, side)
+        rest = "".join(self._cell("td", "", *pair) for pair in cells)
         style = ' style="border-top:2px solid;font-weight:bold"' if last and self.total else ""
         return f"<tr{style}>{first}{rest}</tr>"
 
-    def _aligned(self) -> list[str]:
-        return ["right" if number else "left" for number in self.numeric]
+    def _aligned(self, cells: tuple[str, ...]) -> list[tuple[str, str]]:
+        sides = ["right" if number else "left" for number in self.numeric]
+        return list(zip(cells, sides, strict=True))
+
+    @staticmethod
+    def _cell(tag: str, scope: str, words: str, side: str) -> str:
+        style = f"text-align:{side};padding:0.2rem 0.5rem"
+        return f'<{tag}{scope} style="{style}">{html.escape(_unbroken(words))}</{tag}>'
 
 
 def table(
@@ -131,7 +133,8 @@ def score_table(
     metrics : sequence of str
         Names in `medlib.metrics.METRICS`, one column each.
     references : mapping of str to mapping of str to float, optional
-        Published rows to add: by source, for each metric a value.
+        Published rows to add: by source, for each metric a value, and ``seeds`` and ``images``
+        where the publication gives them.
     caption : str
         What the table shows; the data set and the split where omitted.
     resamples : int, optional
@@ -151,9 +154,9 @@ def score_table(
     ]
     for source, values in (references or {}).items():
         cells = [f"{values[m]:.3f}" if m in values else "not given" for m in metrics]
-        rows.append([source, *cells, "not given", "not given"])
+        rows.append([source, *cells, values.get("seeds"), values.get("images")])
     names = [NAMES.get(m, m.replace("_", " ")) for m in metrics]
-    data = next(iter(models.values()))[0].data
+    data = _title(next(iter(models.values()))[0].data)
     caption = caption or f"Test split of {data}: mean over seeds (95 % interval)"
     return table(rows, ["model", *names, "seeds", "test images"], marked(caption, published))
 
@@ -187,7 +190,7 @@ def model_table(
                 f"{layers.activation_bytes / 2**20:,.2f}",
             ]
         )
-    shape = " × ".join(map(str, input_shape))
+    shape = "×".join(map(str, input_shape))
     columns = ["model", "parameters", "multiply-adds", "receptive field (px)", "outputs (MiB)"]
     return table(rows, columns, caption or f"What one image of {shape} costs")
 
@@ -203,6 +206,18 @@ def shown_as(value: object, digits: int = 3) -> str:
     if isinstance(value, float | np.floating):
         return f"{float(value):,.{digits}f}"
     return str(value)
+
+
+def _title(name: str) -> str:
+    """Return the title of a data set, or its name where no card has it."""
+    from medlib import data
+
+    return data.cards()[name].title if name in data.cards() else name
+
+
+def _unbroken(words: str) -> str:
+    """Keep an interval on one line: ``0.91 (0.87 to 0.94)`` may break only before its bracket."""
+    return re.sub(r"\([^)]*\)|not given", lambda found: found.group().replace(" ", "\u00a0"), words)
 
 
 def _is_number(value: object) -> bool:

@@ -22,7 +22,8 @@ LINE = 14
 GAP = 20
 TALLEST = 120
 LANE = 6  # pixels between the arcs over the slabs
-WIDEST = 1.25  # columns: how far a row may be scaled down
+WIDEST = 1.25  # columns: how far a row may be scaled down; further where skips must stay in it
+WIDEST_SKIPPING = 1.45
 SHORT = {"max pool": "pool", "average pool": "pool", "up-conv 2×2": "up"}
 
 
@@ -59,13 +60,13 @@ class _Shapes:
     def __init__(self, boxes: list[Box], resolution: int) -> None:
         self.boxes = boxes
         self.sizes = [_slab_size(box, resolution) for box in boxes]
-        self._fit()
         self.skips = [
             (source + 1, target)
             for target, box in enumerate(boxes)
             for source in sorted(box.inputs)
             if source + 1 < target - 1
         ]
+        self._fit(WIDEST_SKIPPING if self.skips else WIDEST)
         self.centre = self._centres()
 
     def draw(self) -> str:
@@ -75,7 +76,7 @@ class _Shapes:
         parts += [self._arc(source, target) for source, target in self.skips]
         return "".join(parts)
 
-    def _fit(self) -> None:
+    def _fit(self, widest: float) -> None:
         """Choose the words, long or short, and the rows, so that they fill a column's width."""
         for compact in (False, True):
             self.words = [_lines(box, compact) for box in self.boxes]
@@ -83,9 +84,9 @@ class _Shapes:
                 max(wide + GAP + 12 * box.skip, _text_width(words) + 8)
                 for (wide, _), words, box in zip(self.sizes, self.words, self.boxes, strict=True)
             ]
-            if sum(self.pitch) <= svg.COLUMN * (WIDEST if compact else 1.06):
+            if sum(self.pitch) <= svg.COLUMN * (widest if compact else 1.06):
                 break
-        count = int(sum(self.pitch) // (svg.COLUMN * WIDEST)) + 1
+        count = int(sum(self.pitch) // (svg.COLUMN * widest)) + 1
         self.rows = _even_rows(self.pitch, count)
         self.width = max(sum(self.pitch[i] for i in row) for row in self.rows) + 14 * (count > 1)
 

@@ -32,6 +32,7 @@ KINDS = {
     "_scaled_dot_product_flash_attention_for_cpu": "attention",
     "_scaled_dot_product_attention_math": "attention",
 }
+VIEWS = {"view", "_unsafe_view", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand"}
 PRODUCTS = {"addmm", "mm", "bmm", "baddbmm"}
 WHOLE = {"bmm", "baddbmm"} | {name for name in KINDS if name.startswith("_scaled_dot")}
 

@@ -21,10 +21,13 @@ class LayerTable:
         In the order of execution.
     title : str
         Caption of the table.
+    every : bool
+        Whether the table lists layers that neither hold parameters nor change the shape.
     """
 
     layers: list[Layer]
     title: str
+    every: bool = False
 
     @property
     def parameters(self) -> int:
@@ -43,7 +46,7 @@ class LayerTable:
 
     def table(self) -> "tables.Table":
         """Return the table that a page shows."""
-        rows = [_row(layer) for layer in self.layers]
+        rows = [_row(layer) for layer in self.layers if self.every or self._tells(layer)]
         total = [
             "total",
             "",
@@ -51,7 +54,7 @@ class LayerTable:
             self.parameters,
             self.multiply_adds,
             "",
-            f"{self.activation_bytes / 1024:,.1f}",
+            _kib(self.activation_bytes),
         ]
         columns = [
             "layer",
@@ -64,6 +67,11 @@ class LayerTable:
         ]
         return tables.table([*rows, total], columns, self.title, total=True)
 
+    def _tells(self, layer: Layer) -> bool:
+        """Tell whether a layer holds parameters, changes the shape or joins branches."""
+        before = [self.layers[i].out_shape for i in layer.inputs if i >= 0]
+        return bool(layer.parameters or len(layer.inputs) > 1 or layer.out_shape not in before)
+
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
 
@@ -71,8 +79,10 @@ class LayerTable:
         return self.table()._repr_markdown_()
 
 
-def layer_table(model: nn.Module, input_shape: Shape, *, title: str = "") -> LayerTable:
-    """List every layer with its output, parameters, multiply-adds and receptive field.
+def layer_table(
+    model: nn.Module, input_shape: Shape, *, every: bool = False, title: str = ""
+) -> LayerTable:
+    """List the layers with its output, parameters, multiply-adds and receptive field.
 
     The receptive field is propagated through the operations as they are executed, branches
     included: it is the theoretical one, which may exceed the image.
@@ -83,12 +93,14 @@ def layer_table(model: nn.Module, input_shape: Shape, *, title: str = "") -> Lay
         Any network of one image input.
     input_shape : (C, H, W)
         Shape of one image.
+    every : bool
+        Whether activations, dropout and the like are listed too; totals always hold them.
     title : str
         Caption; names the network and the shape where omitted.
     """
-    shape = " × ".join(map(str, input_shape))
+    shape = "×".join(map(str, input_shape))
     title = title or f"Layers of {type(model).__name__} for one image of {shape}"
-    return LayerTable(trace(model, input_shape), title)
+    return LayerTable(trace(model, input_shape), title, every)
 
 
 def parameters(model: nn.Module, *, trainable: bool = False) -> int:
@@ -140,9 +152,14 @@ def _row(layer: Layer) -> list[object]:
     return [
         layer.name or "(forward)",
         layer.kind,
-        " × ".join(map(str, layer.out_shape)),
+        "×".join(map(str, layer.out_shape)),
         layer.parameters,
         layer.multiply_adds,
         seen,
-        f"{layer.activation_bytes / 1024:,.1f}",
+        _kib(layer.activation_bytes),
     ]
+
+
+def _kib(size: int) -> str:
+    """Return a size in KiB with one decimal, never a zero that is not one."""
+    return "< 0.1" if 0 < size < 52 else f"{size / 1024:,.1f}"

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from medlib.errors import MedlibError
-from medlib.summary.costs import KINDS, field_after, multiply_adds_of
+from medlib.summary.costs import KINDS, VIEWS, field_after, multiply_adds_of
 from medlib.summary.field import Field
 
 
@@ -41,6 +41,8 @@ class Layer:
         What a unit of the output sees of the image.
     inputs : set of int
         Positions, in the trace, of the layers whose outputs it reads; -1 is the image.
+    computes : bool
+        Whether it makes new values; flattening and, in use, dropout only pass them on.
     """
 
     name: str
@@ -51,11 +53,12 @@ class Layer:
     multiply_adds: int = 0
     sees: Field = field(default_factory=Field)
     inputs: set[int] = field(default_factory=set)
+    computes: bool = False
 
     @property
     def activation_bytes(self) -> int:
         """Memory of the output for one image in 32-bit floats."""
-        return 4 * prod(self.out_shape)
+        return 4 * prod(self.out_shape) if self.computes else 0
 
 
 def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> list[Layer]:
@@ -132,6 +135,7 @@ class _Recorder(TorchDispatchMode):
             layer.multiply_adds += multiply_adds_of(name, args, results[0])
             layer.out_shape = tuple(results[0].shape[1:])
             layer.sees = after
+            layer.computes |= name not in VIEWS
             sources = {place}
         for result in results:
             self.fields[id(result)], self.sources[id(result)] = after, sources
