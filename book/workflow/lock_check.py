@@ -184,7 +184,8 @@ class Rules:
         if not isinstance(parent, ast.Call) or node not in parent.args:
             return False
         paths = {self.graph.canonical(path) for path in unit.resolve(parent.func)}
-        return isinstance(node, ast.Attribute | ast.Name) and paths == {"medlib.show.show"}
+        shows = bool(paths) and paths <= {"medlib.show", "medlib.show.show"}
+        return isinstance(node, ast.Attribute | ast.Name) and shows
 
     # ------------------------------------------------------------ names
 
@@ -195,9 +196,11 @@ class Rules:
             why = "names that come in unseen cannot be followed"
             yield finding("dynamic", "import *", why, USE_PLAIN)
         inner_only = isinstance(parents.get(id(node)), ast.Attribute)  # a.b inside a.b.c
-        for path in sorted(self._paths(unit, node)):
+        paths = self._paths(unit, node)
+        for path in sorted(paths):
             yield from self._path(unit, node, path, inner_only)
-        if isinstance(node, ast.Attribute) and node.attr in HIDDEN_NAMES and self._outside(unit):
+        unknown = isinstance(node, ast.Attribute) and not paths
+        if unknown and node.attr in HIDDEN_NAMES and self._outside(unit):
             why = "only medlib/evaluate.py may come near test labels"
             yield finding("lock", f"names '{node.attr}'", why, USE_ONCE)
 
@@ -228,7 +231,7 @@ class Rules:
     def _through_medlib(self, unit: Unit, node: ast.AST, path: str) -> Iterator[Finding]:
         """Find a function of medlib that leads to test labels, and an audit out of place."""
         finding, target = partial(Finding, unit.path, node.lineno), self.graph.node(path)
-        chain = self.to_lock.get(target)
+        chain = [target, target] if self._is_protected(target) else self.to_lock.get(target)
         if chain and target not in DOORS and self._outside(unit):
             way = " -> ".join(chain[1:])
             why = f"it comes to test labels or whole data files through {way}"

@@ -56,8 +56,9 @@ class Unit:
             for name, path in imported(node, self.module, self.path.endswith("__init__.py")):
                 found.setdefault(name, set()).add(path)
         self.__dict__["aliases"] = found  # `resolve` reads it while assignments are followed
+        pairs = list(assignments(self.tree))
         for _ in range(3):  # a = module; b = a.part; c = b
-            for name, value in assignments(self.tree):
+            for name, value in pairs:
                 found.setdefault(name, set()).update(self.resolve(value))
         return found
 
@@ -68,7 +69,9 @@ class Unit:
         for name, value in assignments(self.tree):
             is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
             values.setdefault(name, set()).add(value.value if is_text else "\0")
-        return {name: one for name, (one, *more) in values.items() if not more and one != "\0"}
+        bound = {node.arg for node in ast.walk(self.tree) if isinstance(node, ast.arg)}
+        known = {name: one for name, (one, *more) in values.items() if not more and one != "\0"}
+        return {name: one for name, one in known.items() if name not in bound}
 
     @cached_property
     def docstrings(self) -> set[int]:
@@ -142,7 +145,9 @@ class Unit:
 
     def fold(self, node: ast.expr) -> str | None:
         """Compute a string that is put together from constants; None where it is not."""
-        if not all(self._pure(inner) for inner in ast.walk(node)):
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else None
+        if not self._pure(node) or not all(self._pure(inner) for inner in ast.walk(node)):
             return None
         try:
             code = compile(ast.Expression(ast.copy_location(node, node)), "<constant>", "eval")
