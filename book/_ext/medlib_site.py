@@ -6,6 +6,7 @@ Sphinx has counted. Nothing else of Sphinx's numbering is touched: captions, ``n
 the exercises read the rewritten table.
 """
 
+import hashlib
 import html
 import json
 import re
@@ -75,7 +76,8 @@ def restore_counts(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Replace Sphinx's numbers and return the pages that must be written again for it.
 
-    A number or a title that changed may be quoted on any page, so then all pages are written.
+    A number or a title that changed may be quoted on any page, and all pages name the style sheet
+    with its digest, so then all pages are written.
     """
     env.medlib_counted = env.toc_fignumbers
     env.toc_fignumbers = {page: renumber(page, ids) for page, ids in env.medlib_counted.items()}
@@ -85,12 +87,23 @@ def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 
 def _quoted(env: BuildEnvironment) -> dict[str, Any]:
-    """Return what other pages show of a page: titles and numbers, under a key each."""
+    """Return what pages show of other files, under a key each: titles, numbers, looks."""
     shown: dict[str, Any] = {page: title.astext() for page, title in env.titles.items()}
     shown["toctree"] = {page: list(below) for page, below in env.toctree_includes.items()}
+    shown["static"] = _static_digest(env)
     for page, kinds in env.toc_fignumbers.items():
         shown |= {f"{page}#{each}": ids[each] for ids in kinds.values() for each in ids}
     return shown
+
+
+def _static_digest(env: BuildEnvironment) -> str:
+    """Hash style sheets, scripts and pictures: alone, Sphinx would not copy them again."""
+    digest = hashlib.sha256()
+    for folder in env.config.html_static_path:
+        for path in sorted((Path(env.srcdir) / folder).rglob("*")):
+            if path.is_file():
+                digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _differs(before: dict[str, Any], now: dict[str, Any]) -> bool:
