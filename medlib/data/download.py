@@ -195,7 +195,8 @@ def _opened(url: str, offset: int, patience: Patience) -> Iterator[http.client.H
         headers["Range"] = f"bytes={offset}-"
     try:
         request = urllib.request.Request(url, headers=headers)
-        with urllib.request.urlopen(request, timeout=patience.stall) as response:
+        opener = urllib.request.build_opener()  # reads the proxies that are set now
+        with opener.open(request, timeout=patience.stall) as response:
             yield response
     except urllib.error.HTTPError as error:
         raise _sorted_answer(url, error) from error
@@ -373,39 +374,44 @@ def _wait_for_lock(stream: IO[bytes], target: Path, seconds: float = 900.0) -> N
 
 # ---------------------------------------------------------------- is there a network?
 
-_unreachable: dict[tuple[str, int], str] = {}
+_unreachable: dict[tuple[str, int], tuple[str, float]] = {}
+REMEMBERED = 60.0  # seconds for which a server found unreachable is not asked again
 
 
 def probe(url: str, patience: Patience) -> None:
     """Find out quickly whether the server (or the proxy in front of it) can be reached.
 
     A name look-up has no time limit of its own, so it runs in a thread. A server found
-    unreachable is not asked again by this process.
+    unreachable is not asked again for a minute, so that fifteen data sets cost one wait.
 
     Raises
     ------
     Offline
     """
     place = _first_hop(url)
-    if place not in _unreachable:
-        found: list[str | None] = []
-        thread = threading.Thread(target=_connect, args=(place, patience.connect, found))
-        thread.daemon = True
-        thread.start()
-        thread.join(patience.connect)
-        why = found[0] if found else f"no answer within {patience.connect:g} s"
-        if why is None:
-            return
-        _unreachable[place] = why
-    raise Offline(f"{place[0]} cannot be reached ({_unreachable[place]})")
+    why, until = _unreachable.get(place, ("", 0.0))
+    if time.monotonic() > until:
+        why = _try_to_reach(place, patience.connect)
+        _unreachable[place] = (why, time.monotonic() + REMEMBERED if why else 0.0)
+    if why:
+        raise Offline(f"{place[0]} cannot be reached ({why})")
 
 
-def _connect(place: tuple[str, int], seconds: float, found: list[str | None]) -> None:
+def _try_to_reach(place: tuple[str, int], seconds: float) -> str:
+    """Return why a place cannot be reached, or nothing where it can."""
+    found: list[str] = []
+    thread = threading.Thread(target=_connect, args=(place, seconds, found), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found[0] if found else f"no answer within {seconds:g} s"
+
+
+def _connect(place: tuple[str, int], seconds: float, found: list[str]) -> None:
     try:
         socket.create_connection(place, timeout=seconds).close()
-        found.append(None)
+        found.append("")
     except OSError as error:
-        found.append(error.strerror or str(error))
+        found.append(error.strerror or str(error) or type(error).__name__)
 
 
 def _first_hop(url: str) -> tuple[str, int]:
