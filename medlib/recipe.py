@@ -27,7 +27,7 @@ class Recipe:
     epochs : int
         Passes over the training images.
     batch_size : int
-        Images a step. The last, smaller batch of an epoch is left out.
+        Images a step.
     learning_rate : float
         The largest learning rate of the schedule.
     optimizer : {"adamw", "adam", "sgd"}
@@ -55,6 +55,8 @@ class Recipe:
         Train for more epochs where `epochs` of a small set would give fewer steps than these.
     max_steps : int or None
         Stop after so many steps; the schedule is stretched to them.
+    drop_last : bool
+        Whether to leave out an epoch's last batch where it is smaller than the others.
     validate_every : int
         Epochs from one validation to the next; the last epoch is always validated.
     amp : bool
@@ -76,6 +78,7 @@ class Recipe:
     patience: int | None = None
     min_steps: int = 0
     max_steps: int | None = None
+    drop_last: bool = True
     validate_every: int = 1
     amp: bool = False
 
@@ -94,6 +97,19 @@ class Recipe:
             augment=Augment(flip_horizontal=True, rotation=10, scale=0.15, shift=0.08),
         )
 
+    @classmethod
+    def medmnist(cls) -> "Recipe":
+        """Return the published protocol of MedMNIST v2 (Yang et al., Scientific Data, 2023)."""
+        return cls(
+            epochs=100,
+            batch_size=128,
+            learning_rate=1e-3,
+            optimizer="adam",
+            schedule="steps",
+            weight_decay=0.0,
+            drop_last=False,
+        )
+
     def capped(self, max_steps: int) -> "Recipe":
         """Return the same recipe for at most `max_steps` steps."""
         steps = max_steps if self.max_steps is None else min(max_steps, self.max_steps)
@@ -101,7 +117,8 @@ class Recipe:
 
     def steps_per_epoch(self, images: int) -> int:
         """Return the steps of one pass over so many images."""
-        return max(1, images // self.batch_size)
+        whole, rest = divmod(images, self.batch_size)
+        return max(1, whole + (rest > 0 and not self.drop_last))
 
     def total_steps(self, images: int) -> int:
         """Return the steps of the whole training on so many images."""

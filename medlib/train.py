@@ -261,7 +261,7 @@ class _Training:
         """
         size = min(self.recipe.batch_size, len(self.images))
         left = self.total_steps - self.history.steps
-        count = min(left, len(self.images) // size)
+        count = min(left, self.recipe.steps_per_epoch(len(self.images)))
         rows = torch.randperm(len(self.images))[: count * size].to(self.device)
         together = max(1, PREPARED // (size * self.images[0].numel()))
         for part in rows.split(together * size):

@@ -222,6 +222,28 @@ def test_steps_follow_epochs_minimum_and_cap():
     assert (history.steps, len(history.epochs)) == (7, 2)
 
 
+def test_published_protocol_takes_every_image_every_epoch():
+    recipe = Recipe.medmnist()
+    assert recipe.total_steps(546) == 100 * 5
+    data = toy(train=40)
+    training = train._Training(
+        network(data), data, replace(recipe, batch_size=16, epochs=1), 0, "cpu"
+    )
+    seen = torch.cat([labels for _, labels in training.batches()])
+    assert [len(labels) for _, labels in training.batches()] == [16, 16, 8]
+    assert torch.equal(seen.bincount(), torch.from_numpy(data.train.labels).bincount())
+
+
+def test_many_small_batches_are_prepared_as_one(monkeypatch):
+    data = toy()
+    recipe = replace(QUICK, augment=None)
+    together, apart = network(data), network(data)
+    fit(together, data, recipe)
+    monkeypatch.setattr(train, "PREPARED", 1)
+    fit(apart, data, recipe)
+    assert torch.equal(weights(together), weights(apart))
+
+
 def test_validates_every_so_many_epochs_and_at_the_end():
     data = toy()
     history = fit(network(data), data, replace(QUICK, epochs=5, validate_every=2))
