@@ -4,7 +4,6 @@
 # cluster executor: snakemake --directory _build --config profile=gpu root=$PWD --executor slurm ...
 # Snakemake keeps its own state in the folder given by --directory, so it stays below _build.
 
-import json
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ PROFILE = config.get("profile", "cpu")
 SEED = int(config.get("seed", 0))
 DEVICE = config.get("device", "auto")
 STEMS = str(config["chapters"]).split(",")
-PREDECESSORS = json.loads(config.get("predecessors", "{}"))
+PREDECESSORS = config.get("predecessors", {})
 sys.path.insert(0, str(ROOT))
 
 

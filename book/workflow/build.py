@@ -159,17 +159,29 @@ def _snakemake(
     ]  # fmt: skip
     environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / ".cache")}
     with (folder / "logs" / "snakemake.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
         try:
             while process.poll() is None:
                 progress.poll()
                 time.sleep(0.3)
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=30)
+            _stop(process)
             raise
     progress.poll()
     return process.returncode
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End Snakemake and the executions it started, gently at first.
+
+    They have a process group of their own; the kernels end by themselves when their parents do.
+    """
+    for number, patience in ((signal.SIGINT, 3), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.wait(timeout=patience)
 
 
 def _outdated(stem: str, profile: str) -> bool:
@@ -185,7 +197,8 @@ def _problems(stems: list[str], profile: str) -> list[str]:
     for stem in stems:
         path = paths.build_dir(profile) / "stamps" / f"{stem}.json"
         stamp = json.loads(path.read_text("utf-8")) if path.exists() else {"status": "not run"}
-        log = _short(paths.build_dir(profile) / "logs" / f"{stem}.log")
+        log = paths.build_dir(profile) / "logs" / f"{stem}.log"
+        log = _short(log if log.exists() else log.with_name("snakemake.log"))
         if stamp["status"] in {"failed", "not run"}:
             found.append(f"chapter {stem}: {stamp.get('error') or 'did not finish'} (log: {log})")
         elif stamp["status"] == "missing-data" or stamp["synthetic"]:

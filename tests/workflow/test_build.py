@@ -82,6 +82,17 @@ def test_missing_data_are_said_and_the_build_goes_on(tiny_book):
     assert "Traceback" not in page
 
 
+@pytest.mark.slow
+def test_a_failed_gate_fails_the_build_after_the_site_is_written(tiny_book):
+    tiny_book.write("01-01-one", good("01-01-one"))
+    gate = tiny_book.root / "book" / "workflow" / "lint.py"
+    gate.write_text("print('claims.yml: no chapter records x')\nraise SystemExit(1)\n")
+    done = tiny_book.build()
+    assert done.returncode == 1
+    assert "FAILED: gate 'lint'" in done.stdout
+    assert tiny_book.path("html/notebooks/01-01-one.html").exists()
+
+
 def test_unknown_profile_and_unknown_chapter_get_a_sentence(tiny_book):
     tiny_book.write("01-01-one", good("01-01-one"))
     wrong = tiny_book.build("--profile", "huge")
