@@ -325,6 +325,8 @@ FLOWS = {
     "augmented": "total = 0\ntotal += scores.value('auc')\nfit(model, breast, total)",
     "starred": "fit(*[model, breast, scores])",
     "keywords": "options = {'recipe': scores}\nfit(model, breast, **options)",
+    "setattr": "class A: pass\na = A()\nsetattr(a, 'b', scores)\nfit(model, breast, a)",
+    "unbound append": "rows = []\nlist.append(rows, scores)\nfit(model, breast, rows)",
     "shown": "fit(model, breast, shown([scores])[0])",
     "recorded": "r = record('x', scores=[scores])\nfit(model, breast, r.value)",
     "zip": "for r, s in zip([1, 2], [scores, scores]):\n    fit(model, breast, s)",

@@ -26,7 +26,7 @@ NO_SINK = {"select_dtypes"}
 SOURCE_NAMES = {"evaluate_once", "evaluate_audit", "read_scores", "shown"}
 MUTATORS = {
     *("append", "extend", "insert", "add", "update", "setdefault", "appendleft", "extendleft"),
-    *("push", "put", "fill", "__setitem__"),
+    *("push", "put", "fill", "__setitem__", "setattr", "heappush", "copyto"),
 }
 # what says nothing of how well a model did
 CLEAN_ATTRIBUTES = {"model_id", "seed", "variant", "filename", "published", "synthetic", "shape"}
@@ -409,8 +409,10 @@ class Flow:
         self._check(node, names, joined(mark, *self.because), scope)
         if names & SOURCE_NAMES or any(self.is_source(path) for path in paths):
             return Origin(node.lineno, name or "evaluate_once")
-        if isinstance(node.func, ast.Attribute) and name in MUTATORS:
-            self.taint(node.func.value, joined(*given, *keywords.values(), *self.because), scope)
+        if name in MUTATORS:  # rows.append(s), list.append(rows, s), setattr(a, "b", s)
+            owner = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+            for one in [*node.args[:1], *owner]:
+                self.taint(one, joined(*given, *keywords.values(), *self.because), scope)
         followed = [
             self.enter(target, self._with_self(node, target, held, given), keywords, scope, node)
             for target in self._targets(node.func, scope)
