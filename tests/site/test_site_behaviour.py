@@ -20,7 +20,7 @@ def background(page) -> str:
     return page.evaluate("getComputedStyle(document.body).backgroundColor")
 
 
-@pytest.mark.parametrize("term", ["receptive field", "breast", "bootstrap"])
+@pytest.mark.parametrize("term", ["receptive field", "breast", "感受野"])
 def test_search_finds_a_term(page, address: str, term: str):
     page.goto(f"{address}search.html?q={term.replace(' ', '+')}")
     page.wait_for_selector("#search-results li a", timeout=10_000)

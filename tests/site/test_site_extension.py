@@ -1,0 +1,141 @@
+"""The site's Sphinx extension on a small book: numbers, folds, and what is built again."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURE = "\n```{{figure}} dot.svg\n:name: {name}\n:alt: A dot.\n\nA caption.\n```\n"
+CHAPTER = (
+    "# 3.5 Residual networks\n\nA first paragraph that tells what the chapter is about.\n"
+    + FIGURE.format(name="fig-one")
+    + FIGURE.format(name="fig-two")
+    + "\nSee {numref}`fig-two` and {eq}`eq-sum`.\n\n```{math}\n:label: eq-sum\n1 + 1\n```\n\n"
+    ":::{admonition} Solution\n:class: dropdown\nThe answer.\n:::\n"
+)
+PAGES = {
+    "book/index": "# Home\n\n```{toctree}\n/book/trust\n/notebooks/03-05-resnet\n/book/plain\n```",
+    "book/trust": "# Trust\n\n{numref}`fig-two`\n" + FIGURE.format(name="fig-trust"),
+    "book/plain": "# Plain\n\nText.\n" + FIGURE.format(name="fig-plain"),
+    "notebooks/03-05-resnet": CHAPTER,
+}
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A book of four pages, not yet built."""
+    for name, text in PAGES.items():
+        write(tmp_path, name, text)
+        (tmp_path / "src" / Path(name).parent / "dot.svg").write_text(
+            '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', encoding="utf-8"
+        )
+    return tmp_path
+
+
+def write(book: Path, name: str, text: str) -> None:
+    path = book / "src" / f"{name}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def build(book: Path) -> dict[str, str]:
+    """Build the book and return the pages that were written, by name."""
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    settings = {
+        "extensions": ["myst_parser", "medlib_claims", "medlib_site"],
+        "master_doc": "book/index",
+        "myst_enable_extensions": ["colon_fence", "dollarmath"],
+        "numfig": True,
+        "numfig_secnum_depth": 0,
+        "html_static_path": [],
+        "medlib_build_dir": str(book / "build"),
+        "medlib_published_dir": str(book / "results"),
+    }
+    source, target = str(book / "src"), str(book / "html")
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    try:
+        with patch_docutils(source), docutils_namespace():
+            app = Sphinx(source, None, target, str(book / "trees"), "html", settings, None, None)
+            written: list[str] = []
+            app.connect("html-page-context", lambda _, page, *rest: written.append(page))
+            app.build()
+    finally:
+        sys.path.remove(str(ROOT / "book" / "_ext"))
+    return {
+        page: (book / "html" / f"{page}.html").read_text(encoding="utf-8")
+        for page in written
+        if page in PAGES
+    }
+
+
+def numbers(html: str) -> list[str]:
+    return re.findall(r'class="caption-number">([^<]*\d)', html)
+
+
+def test_figures_count_by_chapter(book: Path):
+    pages = build(book)
+    assert numbers(pages["notebooks/03-05-resnet"]) == ["Fig. 3.5.1", "Fig. 3.5.2"]
+    assert numbers(pages["book/trust"]) == ["Fig. 0.1.1"]
+    assert numbers(pages["book/plain"]) == ["Fig. 1"]
+
+
+def test_references_show_the_same_numbers(book: Path):
+    pages = build(book)
+    assert "Fig. 3.5.2</span></a>" in pages["book/trust"]
+    assert "(3.5.1)" in pages["notebooks/03-05-resnet"]
+
+
+def test_prose_titles_get_their_number(book: Path):
+    pages = build(book)
+    assert "<h1>0.1 Trust" in pages["book/trust"]
+    assert "<h1>Home" in pages["book/index"]
+
+
+def test_folds_are_details(book: Path):
+    page = build(book)["notebooks/03-05-resnet"]
+    fold = page.partition("<details")[2].partition("</details>")[0]
+    assert '<summary class="admonition-title">Solution</summary>' in fold
+    assert "The answer." in fold
+
+
+def test_first_paragraph_describes_the_page(book: Path):
+    page = build(book)["notebooks/03-05-resnet"]
+    assert 'name="description" content="A first paragraph that tells what' in page
+
+
+def test_unchanged_book_writes_nothing(book: Path):
+    build(book)
+    assert build(book) == {}
+
+
+def test_changed_text_writes_that_page(book: Path):
+    build(book)
+    write(book, "book/plain", PAGES["book/plain"] + "\nMore.\n")
+    assert "book/plain" in (written := build(book))
+    assert "notebooks/03-05-resnet" not in written
+
+
+def test_changed_number_reaches_the_pages_that_quote_it(book: Path):
+    build(book)
+    first = FIGURE.format(name="fig-one")
+    write(book, "notebooks/03-05-resnet", CHAPTER.replace(first, "", 1))
+    assert "Fig. 3.5.1</span></a>" in build(book)["book/trust"]
+
+
+def test_removed_page_leaves_the_site(book: Path):
+    build(book)
+    (book / "src" / "book" / "plain.md").unlink()
+    write(book, "book/index", PAGES["book/index"].replace("/book/plain\n", ""))
+    build(book)
+    assert not (book / "html" / "book" / "plain.html").exists()
+
+
+def test_vendored_files_have_their_licence_and_are_small():
+    for folder, files in {"book/_static/vendor": "*.js", "tests/site/vendor": "*.js"}.items():
+        for path in (ROOT / folder).rglob(files):
+            assert path.stat().st_size < 3_000_000
+            assert (path.parent / "LICENSE.txt").exists(), f"{path} has no licence beside it"
