@@ -34,6 +34,7 @@ class Row:
     group: str = ""
 
 
+@theme.drawn
 def dot_interval(
     rows: Sequence[Row],
     *,

@@ -19,6 +19,7 @@ DRAWS = 500  # of a band: its edge is a line, where 500 resamples and 2000 look 
 Curve = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
+@theme.drawn
 def roc(
     scores: "Mapping[str, Scores | Sequence[Scores]]",
     *,
@@ -54,6 +55,7 @@ def roc(
     return figure
 
 
+@theme.drawn
 def precision_recall(
     scores: "Mapping[str, Scores | Sequence[Scores]]",
     *,

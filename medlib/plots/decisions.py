@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medlib.evaluate import Scores
 
 
+@theme.drawn
 def confusion(
     scores: "Scores | Sequence[Scores]",
     class_names: Sequence[str],
@@ -45,6 +46,7 @@ def confusion(
     return figure
 
 
+@theme.drawn
 def reliability(
     scores: "Mapping[str, Scores | Sequence[Scores]]",
     *,
@@ -82,6 +84,7 @@ def reliability(
     return figure
 
 
+@theme.drawn
 def score_histogram(
     scores: "Scores | Sequence[Scores]",
     class_names: Sequence[str],

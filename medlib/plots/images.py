@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medlib.evaluate import Scores
 
 
+@theme.drawn
 def image_grid(
     images: Sequence[ArrayLike] | np.ndarray,
     titles: Sequence[str] | None = None,
@@ -62,6 +63,7 @@ def image_grid(
     return figure
 
 
+@theme.drawn
 def class_examples(dataset: "Dataset", *, per_class: int = 8, seed: int = 0) -> theme.Figure:
     """Show training images of every class, drawn at random: one row a class, with its count.
 
@@ -93,6 +95,7 @@ def class_examples(dataset: "Dataset", *, per_class: int = 8, seed: int = 0) -> 
     return image_grid(images, columns=per_class, row_labels=labels, title=title)
 
 
+@theme.drawn
 def errors(scores: "Scores", dataset: "Dataset", *, count: int = 8) -> theme.Figure:
     """Show the test images that were misclassified with the greatest confidence.
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+@theme.drawn
 def filters(
     weights: "ArrayLike | torch.Tensor | nn.Module", *, count: int = 32, title: str = ""
 ) -> theme.Figure:
@@ -36,6 +37,7 @@ def filters(
     return _tiles(kernels, (-limit, limit), "RdBu_r", "weight", title)
 
 
+@theme.drawn
 def feature_maps(
     model: "nn.Module", image: ArrayLike, layer: str, *, count: int = 16, title: str = ""
 ) -> theme.Figure:

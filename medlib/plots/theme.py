@@ -1,8 +1,9 @@
 """The one look of all figures: colours, sizes, direct labels, and a figure that redraws alike."""
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -19,6 +20,9 @@ PAPER = "#ffffff"
 # Dark enough to be read as text on white (contrast >= 4.5), apart for colour-blind eyes.
 PALETTE = ("#0069b4", "#c24a00", "#00755a", "#a03a83", "#7a6000", "#4b4b4b", "#6a51d0", "#a8232b")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+
+Parameters = ParamSpec("Parameters")
+Drawn = TypeVar("Drawn")
 
 
 class Figure(BaseFigure):
@@ -37,8 +41,9 @@ class Figure(BaseFigure):
         """
         if self.stale or not self._kept:
             buffer = io.BytesIO()
-            self.draw_without_rendering()  # the layout settles only at its second pass
-            self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+            with mpl.rc_context(settings()):
+                self.draw_without_rendering()  # the layout settles only at its second pass
+                self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
             self._kept = buffer.getvalue()
             self.stale = False
         return self._kept
@@ -55,14 +60,33 @@ def new_figure(height: float, *, width: float = WIDTH) -> Figure:
     height, width : float
         Size in inches; the width of a book column where omitted.
     """
+    size = (width, height)
     with mpl.rc_context(settings()):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER, dpi=DPI)
+        figure = Figure(figsize=size, layout="constrained", facecolor=PAPER, dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
 
 
+@cache
 def settings() -> dict[str, Any]:
-    """Return the matplotlib settings of the theme."""
+    """Return the matplotlib settings of the theme: seaborn's "ticks" style, with our own on top."""
+    import seaborn as sns
+
+    return {**sns.plotting_context("notebook"), **sns.axes_style("ticks"), **_own_settings()}
+
+
+def drawn(function: Callable[Parameters, Drawn]) -> Callable[Parameters, Drawn]:
+    """Let a function draw in the theme, whatever the settings of the process are."""
+
+    @wraps(function)
+    def in_theme(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Drawn:
+        with mpl.rc_context(settings()):
+            return function(*args, **kwargs)
+
+    return in_theme
+
+
+def _own_settings() -> dict[str, Any]:
     return {
         "figure.figsize": (WIDTH, 3.6),
         "figure.dpi": DPI,
@@ -93,6 +117,11 @@ def settings() -> dict[str, Any]:
         "ytick.labelcolor": INK,
         "xtick.labelsize": 8.5,
         "ytick.labelsize": 8.5,
+        "xtick.major.size": 4,
+        "ytick.major.size": 4,
+        "xtick.major.width": 0.8,
+        "ytick.major.width": 0.8,
+        "axes.linewidth": 0.8,
         "legend.frameon": False,
         "legend.fontsize": 8.5,
         "lines.linewidth": 1.8,
@@ -107,7 +136,7 @@ def set_theme() -> None:
     """Make every figure of this process, seaborn's and pyplot's too, look like the book's."""
     import seaborn as sns
 
-    sns.set_theme(style="ticks", palette=list(PALETTE), rc=settings())
+    sns.set_theme(context="notebook", style="ticks", palette=list(PALETTE), rc=settings())
     _keep_inline_figures_whole()
 
 

@@ -21,6 +21,7 @@ LABELS = {
 }
 
 
+@theme.drawn
 def training_curves(
     histories: "Mapping[str, History | Sequence[History]]",
     *,
@@ -51,6 +52,7 @@ def training_curves(
     return figure
 
 
+@theme.drawn
 def learning_curve(
     points: "Mapping[str, Mapping[float, ArrayLike]]",
     *,
@@ -90,6 +92,7 @@ def learning_curve(
     return figure
 
 
+@theme.drawn
 def parameter_curve(
     values: ArrayLike,
     scores: "Mapping[str, ArrayLike]",
