@@ -58,7 +58,7 @@ def test_no_broken_link(site: Path):
         source = (site / name).resolve()
         found = (problem(site, source, link) for _, link in read(source).links)
         broken += [f"{name} -> {each}" for each in found if each]
-    assert broken == []
+    assert not broken, "\n".join(sorted(set(broken)))
 
 
 def test_home_forwards_to_the_first_page(site: Path):
