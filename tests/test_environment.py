@@ -56,6 +56,12 @@ def test_every_constraint_is_one_exact_pin_and_they_are_sorted():
     assert len(names) == len(set(names))
 
 
+def test_no_dependency_is_declared_twice():
+    for declared_in in (PROJECT["dependencies"], *EXTRAS.values()):
+        names = [Requirement(text).name for text in declared_in]
+        assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize("requirement", declared(), ids=lambda each: each.name)
 def test_every_dependency_is_pinned_within_its_bounds(requirement):
     pinned = pins().get(canonicalize_name(requirement.name))
