@@ -82,9 +82,9 @@ def test_speed_of_ten_thousand_resamples():
     scores = drawn(np.random.default_rng(0), cases=624)
     best = math.inf
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # of one core; the wall clock counts neighbours
         bootstrap(scores, "auc", 10_000)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 2.0
 
 
