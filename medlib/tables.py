@@ -142,7 +142,7 @@ def score_table(
     """
     from medlib.plots.shown import estimate, marked, prepared, written
 
-    models, published = prepared(scores)
+    models, note = prepared(scores)
     rows = [
         [
             name,
@@ -158,7 +158,7 @@ def score_table(
     names = [NAMES.get(m, m.replace("_", " ")) for m in metrics]
     data = _title(next(iter(models.values()))[0].data)
     caption = caption or f"Test split of {data}: mean over seeds (95 % interval)"
-    return table(rows, ["model", *names, "seeds", "test images"], marked(caption, published))
+    return table(rows, ["model", *names, "seeds", "test images"], marked(caption, note))
 
 
 def model_table(

@@ -98,8 +98,18 @@ def test_scores_of_the_published_run_are_marked(chapter, monkeypatch):
     assert table.caption.endswith("(published run)")
 
 
-def test_scores_without_a_published_run_are_not_marked(chapter):
-    assert "published" not in tables.score_table({"net": scores()}, ["auc"]).caption
+def test_what_is_no_result_is_called_so(chapter):
+    assert tables.score_table({"net": scores()}, ["auc"]).caption.endswith("(short run: no result)")
+    phantom = replace(scores(), synthetic=True)
+    table = tables.score_table({"net": phantom}, ["auc"])
+    assert table.caption.endswith("(phantoms: no result)")
+
+
+def test_results_carry_no_note(chapter, monkeypatch):
+    chapter.profile = run.profile_named("cpu")
+    assert tables.score_table({"net": scores()}, ["auc"], resamples=50).caption.endswith(
+        "interval)"
+    )
 
 
 def test_undefined_scores_are_said_to_be_so():

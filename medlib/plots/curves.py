@@ -44,14 +44,14 @@ def roc(
     title : str
         Title of the figure.
     """
-    models, published = prepared(scores)
+    models, note = prepared(scores)
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=theme.MUTED, linewidth=1, linestyle=":")
     axes.annotate("guessing", (0.62, 0.56), color=theme.MUTED, fontsize=8.5)
     _draw(axes, models, roc_on_grid, positive, interval, from_zero=True)
     axes.set(xlabel="false-positive rate (1 − specificity)", ylabel="sensitivity")
     _label_beside(axes, models, positive, "auc", "AUC")
-    axes.set_title(marked(title, published))
+    axes.set_title(marked(title, note))
     return figure
 
 
@@ -79,7 +79,7 @@ def precision_recall(
     title : str
         Title of the figure.
     """
-    models, published = prepared(scores)
+    models, note = prepared(scores)
     figure, axes = _square()
     base = float(one_vs_rest(next(iter(models.values()))[0], positive)[0].mean())
     axes.axhline(base, color=theme.MUTED, linewidth=1, linestyle=":")
@@ -94,7 +94,7 @@ def precision_recall(
     _draw(axes, models, precision_on_grid, positive, interval)
     axes.set(xlabel="recall (sensitivity)", ylabel="precision")
     _label_beside(axes, models, positive, "average_precision", "average precision")
-    axes.set_title(marked(title, published))
+    axes.set_title(marked(title, note))
     return figure
 
 

@@ -32,7 +32,7 @@ def confusion(
     title : str
         Title of the figure.
     """
-    models, published = prepared({"": scores})
+    models, note = prepared({"": scores})
     seeds = len(models[""])
     counts = np.sum([confusion_counts(s.labels, s.probabilities) for s in models[""]], axis=0)
     figure = theme.new_figure(min(1.7 + 0.52 * len(class_names), 6.5))
@@ -42,7 +42,7 @@ def confusion(
     axes.set_yticks(range(len(class_names)), labels=[_two_lines(name) for name in class_names])
     axes.set(xlabel="predicted class", ylabel="true class", anchor="W")
     axes.tick_params(length=0)
-    axes.set_title(marked(title + (f", {seeds} seeds summed" if seeds > 1 else ""), published))
+    axes.set_title(marked(title + (f", {seeds} seeds summed" if seeds > 1 else ""), note))
     return figure
 
 
@@ -68,7 +68,7 @@ def reliability(
     title : str
         Title of the figure.
     """
-    models, published = prepared(scores)
+    models, note = prepared(scores)
     edge = min(theme.WIDTH / len(models) - 0.35, 2.9)
     figure = theme.new_figure(edge + 1.0)
     axes = theme.panels(figure, 1, len(models), sharey=True)[0]
@@ -80,7 +80,7 @@ def reliability(
         cell.set(xlabel="stated probability")
         cell.set_title(name, color=colour)
     axes[0].set_ylabel("share that was true")
-    theme.headline(figure, marked(title, published))
+    theme.headline(figure, marked(title, note))
     return figure
 
 
@@ -108,7 +108,7 @@ def score_histogram(
     title : str
         Title of the figure.
     """
-    models, published = prepared({"": scores})
+    models, note = prepared({"": scores})
     pairs = [one_vs_rest(each, positive) for each in models[""]]
     truth = np.concatenate([t[:, 0] for t, _ in pairs])
     values = np.concatenate([p[:, 0] for _, p in pairs])
@@ -121,7 +121,7 @@ def score_histogram(
         axes.axvline(threshold, color=theme.MUTED, linewidth=1, linestyle=":")
     axes.margins(y=0.18)
     axes.set(xlabel=f"probability of {class_names[positive]}", ylabel="share of the true class")
-    axes.set(xlim=(0, 1), ylim=(0, None), title=marked(title, published))
+    axes.set(xlim=(0, 1), ylim=(0, None), title=marked(title, note))
     return figure
 
 

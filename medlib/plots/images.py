@@ -91,7 +91,7 @@ def class_examples(dataset: "Dataset", *, per_class: int = 8, seed: int = 0) -> 
         row = [dataset.train.images[i] for i in sorted(drawn)]
         images += row + [np.full_like(dataset.train.images[0], 255)] * (per_class - len(row))
         labels.append(f"{name}\n{len(where)} of {len(member)}")
-    title = f"{dataset.card.title}: training images" + (" (phantoms)" * dataset.synthetic)
+    title = f"{dataset.card.title}: training images" + (" (phantoms)" * bool(dataset.synthetic))
     return image_grid(images, columns=per_class, row_labels=labels, title=title)
 
 

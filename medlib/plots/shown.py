@@ -17,8 +17,8 @@ RESAMPLES = 2_000
 
 def prepared(
     scores: "Mapping[str, Scores | Sequence[Scores]]",
-) -> "tuple[dict[str, list[Scores]], bool]":
-    """Return the scores that may be shown, by model, and whether any is of the published run.
+) -> "tuple[dict[str, list[Scores]], str]":
+    """Return the scores that may be shown, by model, and a note for the title where one is due.
 
     In a run on phantoms, or in profile ``fast``, the published scores stand in (see
     `medlib.evaluate.shown`), so that no page draws a curve that is not a result. Outside a
@@ -35,12 +35,12 @@ def prepared(
     }
     if not models or not all(models.values()):
         raise MedlibError("no scores to show: pass {'name': [scores of each seed]}")
-    return models, any(s.published for many in models.values() for s in many)
+    return models, _note([s for many in models.values() for s in many])
 
 
-def marked(title: str, published: bool) -> str:
-    """Return the title, marked where the published run is drawn."""
-    return f"{title} (published run)" if published else title
+def marked(title: str, note: str) -> str:
+    """Return the title with the note that says what the numbers are, where one is due."""
+    return f"{title} ({note})" if note else title
 
 
 def resamples() -> int:
@@ -112,6 +112,20 @@ def against_rest(many: "Sequence[Scores]", positive: int | None) -> "list[Scores
         truth, p = one_vs_rest(scores, positive)
         views.append(replace(scores, labels=truth[:, 0], probabilities=np.hstack([1 - p, p])))
     return views
+
+
+def _note(scores: "list[Scores]") -> str:
+    """Say that scores are those of the published run, or that they are no results."""
+    from medlib import run
+
+    if any(s.published for s in scores):
+        return "published run"
+    if any(s.synthetic for s in scores):
+        return "phantoms: no result"
+    try:
+        return "" if run.current().profile.results else "short run: no result"
+    except MedlibError:
+        return ""
 
 
 def _shown(scores: "list[Scores]") -> "list[Scores]":

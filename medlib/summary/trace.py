@@ -6,8 +6,10 @@ trace of a large network takes no memory. Every tensor operation is seen, also t
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +112,9 @@ class _Recorder(TorchDispatchMode):
             module.register_forward_pre_hook(self._enter(name))
             module.register_forward_hook(self._leave)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -149,7 +153,7 @@ class _Recorder(TorchDispatchMode):
             self.layers.append(layer)
         return layer
 
-    def _enter(self, name: str):
+    def _enter(self, name: str) -> Callable[[nn.Module, tuple], None]:
         def hook(module: nn.Module, _: tuple) -> None:
             layer = None
             if is_leaf(module) and not isinstance(module, nn.Identity):
