@@ -51,10 +51,12 @@ class Candidate:
 
 
 # First round: width, stem, augmentation, learning rate. Second round: around the best of the first
-# that stays under 20 seconds, with more steps, other depths, geometry only. Third: more repeats.
+# that stays under 20 seconds, with more steps, other depths, geometry only. Third: around the best
+# of the second (a lower learning rate), its second set, and more repeats of it.
 HALF24 = {"width": 24, "stem": "half"}
 HALF32 = {"width": 32, "stem": "half"}
 LONGER = replace(BASE, augment=MILD, min_steps=1000)
+SLOW = replace(LONGER, learning_rate=1e-3)
 FOUR = {"breastmnist": 4}
 CANDIDATES = (
     Candidate("w16-small", {"width": 16}, replace(BASE, augment=MILD), FOUR),
@@ -69,11 +71,13 @@ CANDIDATES = (
     Candidate("w32-half-plain", HALF32, BASE, FOUR),
     Candidate("w32-half-strong", HALF32, replace(BASE, augment=STRONG), FOUR),
     Candidate("w32-half-fast", HALF32, replace(BASE, augment=MILD, learning_rate=5e-3), FOUR),
-    Candidate("w24-half-1000", HALF24, LONGER, FOUR),
+    Candidate("w24-half-1000", HALF24, LONGER, FOUR | {"pneumoniamnist": 3}),
     Candidate("w24-half-1000-geometry", HALF24, replace(LONGER, augment=GEOMETRY), FOUR),
-    Candidate("w24-half-1000-slow", HALF24, replace(LONGER, learning_rate=1e-3), FOUR),
+    Candidate("w24-half-1000-slow", HALF24, SLOW, {"breastmnist": 8, "pneumoniamnist": 3}),
     Candidate("w16-half-1000-deep", {"width": 16, "stem": "half", "blocks": 2}, LONGER, FOUR),
     Candidate("w24-half-1000-shallow", {**HALF24, "blocks": (1, 1)}, LONGER, FOUR),
+    Candidate("w24-half-1000-slower", HALF24, replace(SLOW, learning_rate=5e-4), FOUR),
+    Candidate("w32-half-slow", HALF32, replace(SLOW, min_steps=700), FOUR),
 )
 
 
