@@ -145,3 +145,12 @@ def test_flow_places_boxes_behind_what_leads_to_them():
 def test_flow_names_an_unknown_box():
     with pytest.raises(ValueError, match="nowhere"):
         flow(["a"], [("a", "nowhere")], title="x")
+
+
+def test_flow_keeps_long_words_in_their_boxes():
+    words = [f"{'w' * 14} {i}" for i in range(6)]
+    picture = flow(words, list(zip(words, words[1:], strict=False)), title="Long")
+    boxes = parsed(picture).findall(".//s:rect", NS)
+    assert all(float(box.get("width")) > 14 * 7 for box in boxes)
+    right = max(float(box.get("x")) + float(box.get("width")) for box in boxes)
+    assert right <= picture.width

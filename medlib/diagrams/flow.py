@@ -37,7 +37,7 @@ def flow(
     accent : collection of str
         Keys of the boxes that stand out.
     width : float
-        Width of the picture in pixels.
+        Width of the picture in pixels; long words make it wider, and the page scales it down.
 
     Raises
     ------
@@ -50,12 +50,12 @@ def flow(
     if unknown:
         raise ValueError(f"arrows name boxes that there are not: {', '.join(sorted(unknown))}")
     columns = _columns(list(words), [(a, b) for a, b, *_ in links])
-    gap = max(
-        [GAP_X] + [_words_width(rest) + 16 for a, b, *rest in links if columns[a] < columns[b]]
-    )
-    placed, height = _place(words, columns, width, gap)
+    box_width, gap = _box_and_gap(words, links, columns, width)
+    placed, height = _place(words, columns, box_width, gap)
+    width = max(x + wide + 1 for x, _, wide, _ in placed.values())
     body = "".join(_node(words[key], place, key in accent) for key, place in placed.items())
-    body += "".join(_edge(placed, a, b, "".join(rest)) for a, b, *rest in links)
+    fans = {a for a, *_ in links if sum(a == other for other, *_ in links) > 1}
+    body += "".join(_edge(placed, a, b, "".join(rest), a in fans) for a, b, *rest in links)
     return SVG(body, width, height, title, _in_words(words, links))
 
 
@@ -72,11 +72,25 @@ def _columns(keys: list[str], edges: list[tuple[str, str]]) -> dict[str, int]:
     return column
 
 
+def _box_and_gap(
+    words: dict[str, str], links: list[tuple], columns: dict[str, int], width: float
+) -> tuple[float, float]:
+    """Share the width among columns, but let no word stick out of its box or its gap."""
+    count = max(columns.values()) + 1
+    labels = [rest[0] for a, b, *rest in links if rest and columns[a] < columns[b]]
+    gap = max([GAP_X if count < 5 else GAP_X * 0.7, *(_width(w, SIZE - 2) + 16 for w in labels)])
+    longest = max(_width(word, SIZE) for text in words.values() for word in text.split())
+    return max((width - 2 - gap * (count - 1)) / count, longest + 2 * PAD), gap
+
+
+def _width(words: str, size: float) -> float:
+    return len(words) * size * svg.CHARACTER
+
+
 def _place(
-    words: dict[str, str], columns: dict[str, int], width: float, gap: float
+    words: dict[str, str], columns: dict[str, int], box_width: float, gap: float
 ) -> tuple[dict[str, Place], float]:
     count = max(columns.values()) + 1
-    box_width = (width - 2 - gap * (count - 1)) / count
     heights = {
         key: LINE * len(svg.wrapped(text, box_width - 2 * PAD, SIZE)) + 2 * PAD
         for key, text in words.items()
@@ -93,10 +107,6 @@ def _place(
     return placed, total + 2 * margin
 
 
-def _words_width(rest: list[str]) -> float:
-    return max((len(line) for line in rest), default=0) * (SIZE - 2) * svg.CHARACTER
-
-
 def _node(words: str, place: Place, accented: bool) -> str:
     x, y, width, height = place
     lines = svg.wrapped(words, width - 2 * PAD, SIZE)
@@ -109,19 +119,27 @@ def _node(words: str, place: Place, accented: bool) -> str:
     return "".join(parts)
 
 
-def _edge(placed: dict[str, Place], source: str, target: str, words: str) -> str:
+def _edge(placed: dict[str, Place], source: str, target: str, words: str, fans: bool) -> str:
     (x0, y0, w0, h0), (x1, y1, w1, h1) = placed[source], placed[target]
     if x1 > x0:
         (xa, ya), (xb, yb) = (x0 + w0, y0 + h0 / 2), (x1 - 1, y1 + h1 / 2)
         middle = (xa + xb) / 2
         line = svg.arrow("M", xa, ya, "C", middle, ya, middle, yb, xb, yb)
-        at = (middle, (ya + yb) / 2 - 6)
+        at = (middle, _beside(ya, yb, fans))
     else:
         low = max(y0 + h0, y1 + h1) + 16
         xa, xb = x0 + w0 / 2, x1 + w1 / 2
         line = svg.arrow("M", xa, y0 + h0, "V", low, "H", xb, "V", y1 + h1 + 1, dashed=True)
         at = ((xa + xb) / 2, low - 4)
     return line + (svg.label(*at, words, size=SIZE - 2, faint=True) if words else "")
+
+
+def _beside(start: float, end: float, fans: bool) -> float:
+    """Return the height of an arrow's words: outside of the fan that it belongs to."""
+    if start == end:
+        return start - 6
+    outer = end if fans else start
+    return outer - 6 if outer < max(start, end) else outer + 14
 
 
 def _in_words(words: dict[str, str], links: list[tuple]) -> str:
