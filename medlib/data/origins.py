@@ -79,20 +79,36 @@ def _acquire_pictures(
 ) -> Path:
     """Download the source pictures, build the arrays, check both, keep the arrays."""
     packed = _fetch_archive(card, origin, patience, progress)
+    try:
+        arrays, tree = _built(card, origin, packed, patience)
+        record = _judge(card, origin, archive.digest_of_arrays(arrays), tree, patience)
+        target = store.placed(card)
+        with disk_errors(target):
+            store.sidecar(target).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+            archive.write_arrays(target, arrays)
+    finally:  # right or wrong, it has served its purpose
+        packed.unlink(missing_ok=True)
+    return target
+
+
+def _built(
+    card: Card, origin: Mapping[str, Any], packed: Path, patience: Patience
+) -> tuple[builders.Arrays, str]:
+    """Build the arrays from an archive; return them with git's hash of the source folder."""
+    folder = origin.get("folder", "")
+    tree = TreeHash()
     extra = {
         name: _fetch_extra(card, name, entry, patience)
         for name, entry in origin.get("extra", {}).items()
     }
-    tree = TreeHash()
-    files = _hashed(files_in(packed, origin.get("folder", "")), tree, origin.get("folder", ""))
-    arrays = builders.BUILDERS[card.name](files, extra)
-    record = _judge(card, origin, archive.digest_of_arrays(arrays), tree.hexdigest(), patience)
-    target = store.placed(card)
-    with disk_errors(target):
-        store.sidecar(target).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        archive.write_arrays(target, arrays)
-        packed.unlink()
-    return target
+    try:
+        files = _hashed(files_in(packed, folder), tree, folder)
+        arrays = builders.BUILDERS[card.name](files, extra)
+    except download.DownloadFailed:
+        raise
+    except MedlibError as error:
+        raise download.DownloadFailed(f"{origin['url']} is not as expected: {error}") from error
+    return arrays, tree.hexdigest()
 
 
 def _fetch_archive(
@@ -118,6 +134,8 @@ def _fetch_extra(card: Card, name: str, entry: Mapping[str, Any], patience: Pati
             return read_gzip(fetch(url, target, patience=patience))
         except download.DownloadFailed as error:
             failures.append(str(error))
+        finally:
+            target.unlink(missing_ok=True)
     raise download.DownloadFailed("; ".join(failures))
 
 
