@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 from medlib.errors import MedlibError
 
 MAX_BYTES = 8 << 30
+PIXELS = ("images", "masks")
 REMEDY = "delete it and run 'medlib data get' again"
 
 
@@ -95,6 +96,11 @@ def digest_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
         found.update(f"{name}|{values.dtype.str}|{values.shape}|".encode())
         found.update(values.reshape(-1).view(np.uint8))
     return found.hexdigest()
+
+
+def digest_of_facts(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the digest of all that is not pixels: labels, patients, names and the like."""
+    return digest_of_arrays({name: a for name, a in arrays.items() if name not in PIXELS})
 
 
 def digest_of_file(path: Path, algorithm: str) -> str:

@@ -45,7 +45,8 @@ class Card:
     layout : {"medmnist", "rows", "sklearn"}
         How the arrays lie in that file.
     digests : mapping
-        ``md5`` of the file, or ``arrays`` (sha256 over the arrays, see `medlib.data.archive`).
+        ``md5`` of the file, or ``arrays`` (sha256 over the arrays, see `medlib.data.archive`) and
+        ``facts`` (the same over all that is not pixels).
     origins : tuple of mappings
         Where it is downloaded from, official source first: ``kind``, ``url``, ``commit`` ...
     split : mapping

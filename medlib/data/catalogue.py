@@ -17,8 +17,8 @@ import numpy as np
 import yaml
 
 from medlib import paths
-from medlib.data import store
-from medlib.data.cards import card, field_names, forget
+from medlib.data import archive, store
+from medlib.data.cards import Card, card, field_names, forget
 from medlib.data.loading import load
 
 _TASKS = {
@@ -106,8 +106,18 @@ def measured_entries(name: str) -> dict[str, Any]:
         split: _cases_of_classes(getattr(found, split).labels, found.num_classes)
         for split in ("train", "val")
     }
-    size = {"download_bytes": store.find(wanted).stat().st_size} if "md5" in wanted.digests else {}
-    return {"class_counts": counts, **size}
+    return {"class_counts": counts, **_measured_file(wanted)}
+
+
+def _measured_file(wanted: Card) -> dict[str, Any]:
+    """Return the size of a file that is downloaded, or the digest of the facts in a built one."""
+    path = store.find(wanted)
+    if path is None:
+        return {}
+    if "md5" in wanted.digests:
+        return {"download_bytes": path.stat().st_size}
+    facts = archive.digest_of_facts(archive.read_arrays(path))
+    return {"digests": {**wanted.digests, "facts": facts}}
 
 
 def _cases_of_classes(labels: np.ndarray, num_classes: int) -> list[int]:

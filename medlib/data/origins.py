@@ -81,7 +81,7 @@ def _acquire_pictures(
     packed = _fetch_archive(card, origin, patience, progress)
     try:
         arrays, tree = _built(card, origin, packed, patience)
-        record = _judge(card, origin, archive.digest_of_arrays(arrays), tree, patience)
+        record = _judge(card, origin, arrays, tree, patience)
         target = store.placed(card)
         with disk_errors(target):
             store.sidecar(target).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
@@ -147,21 +147,24 @@ def _hashed(files: Iterable[SourceFile], tree: TreeHash, folder: str) -> Iterato
 
 
 def _judge(
-    card: Card, origin: Mapping[str, Any], found: str, tree: str, patience: Patience
+    card: Card, origin: Mapping[str, Any], arrays: builders.Arrays, tree: str, patience: Patience
 ) -> dict[str, Any]:
     """Decide whether built arrays may be kept, and write down what they were built from.
 
     The right digest proves them. Another one is what another Pillow may give: it is accepted only
-    where the source files themselves are proven, by the archive's sha256 or by git's tree hash.
+    where labels and names are the right ones, and the source files themselves are proven, by the
+    archive's sha256 or by git's tree hash.
     """
+    found = archive.digest_of_arrays(arrays)
     same = found == card.digests["arrays"]
-    proof = "arrays"
+    proof: str | None = "arrays"
     if not same:
-        proof = _proof_of_sources(card, origin, tree, patience)
+        right_facts = archive.digest_of_facts(arrays) == card.digests["facts"]
+        proof = _proof_of_sources(card, origin, tree, patience) if right_facts else None
     if proof is None:
         raise DigestMismatch(
             store.mismatch(card, store.placed(card), "arrays", card.digests["arrays"], found)
-            + f" Its source pictures (git tree {tree}) could not be proven either."
+            + f" Its labels or its source pictures (git tree {tree}) could not be proven either."
         )
     import PIL
 

@@ -109,12 +109,14 @@ def mismatch(card: Card, path: Path, kind: str, expected: str, found: str) -> st
 
 def unavailable(card: Card, reason: str) -> DataUnavailable:
     """Return the error of a set that is not here, with all that is needed to place it by hand."""
-    digest = ", ".join(f"{kind} {value}" for kind, value in card.digests.items())
+    shown = {kind: value for kind, value in card.digests.items() if kind != "facts"}
+    digest = ", ".join(f"{kind} {value}" for kind, value in shown.items())
+    mirror = paths.mirror_dir() or "not set"
     return DataUnavailable(
         f"the data set '{card.name}' is not here: {reason}. "
         f"Run 'medlib data get {card.name}' on a machine with a network, or place the file "
         f"{card.file} ({digest}) by hand at {placed(card)} or in the folder named by "
-        f"MEDLIB_MIRROR. It comes from {urls(card)}."
+        f"MEDLIB_MIRROR (now: {mirror}). It comes from {urls(card)}."
     )
 
 

@@ -27,7 +27,8 @@ MEDMNIST_2D = [
     "retinamnist",
     "tissuemnist",
 ]
-ALL = sorted([*MEDMNIST_2D, "nih1000", "busi128", "malaria50", "wisconsin"])
+HELD = ["breastmnist", "pneumoniamnist", "retinamnist", "nih1000", "busi128", "malaria50"]
+ALL = sorted({*MEDMNIST_2D, *HELD, "wisconsin"})
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,11 @@ def test_the_generator_reads_the_registry_without_importing_it_and_writes_the_sa
             assert written[key] == value, f"{name}: {key}; run python -m medlib.data.catalogue"
 
 
-@pytest.mark.parametrize("name", ["breastmnist", "pneumoniamnist", "retinamnist", "wisconsin"])
-@pytest.mark.real_images
-def test_counts_on_the_cards_are_measured(name):
+@pytest.mark.parametrize("name", HELD)
+def test_what_the_cards_count_is_measured(name, mirror):
     card = data.card(name)
+    if card.layout != "sklearn" and store.find(card) is None:
+        pytest.skip(f"not here: {name}")
     for key, value in catalogue.measured_entries(name).items():
         assert getattr(card, key) == value, f"{key}; run python -m medlib.data.catalogue"
 

@@ -294,3 +294,36 @@ def test_the_chest_films_carry_age_sex_and_view(mirror):
     assert set(films.train.extras["view"]) == {"PA", "AP"}
     assert set(films.train.extras["sex"]) == {"M", "F"}
     assert films.test.extras["age"].min() > 0
+
+
+def twins(images: np.ndarray) -> list[list[int]]:
+    """Groups of rows whose pictures are the same, byte by byte."""
+    rows: dict[bytes, list[int]] = {}
+    for row, image in enumerate(images):
+        rows.setdefault(image.tobytes(), []).append(row)
+    return [group for group in rows.values() if len(group) > 1]
+
+
+def sides(name: str) -> list[list[tuple[str, int]]]:
+    """Groups of identical pictures of a set, each as (split, position)."""
+    found = data.load(name)
+    parts = [("train", found.train), ("val", found.val), ("test", found.test)]
+    places = [(split, int(k)) for split, part in parts for k in part.index]
+    images = np.concatenate([part.images for _, part in parts])
+    return [[places[row] for row in group] for group in twins(images)]
+
+
+@pytest.mark.real_images
+def test_the_duplicates_that_the_cards_name_are_there():
+    assert sides("breastmnist") == [[("train", 115), ("test", 76)]]
+    groups = sides("pneumoniamnist")
+    crossing = [group for group in groups if len({split for split, _ in group}) > 1]
+    assert (len(groups), len(crossing)) == (27, 8)
+    assert all({split for split, _ in group} == {"train", "val"} for group in crossing)
+    assert sides("retinamnist") == []
+
+
+def test_the_contradicting_pair_of_busi_is_there(mirror):
+    arrays = loading.archive.read_arrays(mirror / "busi128.npz", ["images", "source_file"])
+    (pair,) = twins(arrays["images"])
+    assert arrays["source_file"][pair].tolist() == ["benign (433).png", "malignant (145).png"]

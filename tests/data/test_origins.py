@@ -82,11 +82,13 @@ def tree_of(pictures: dict[str, bytes]) -> str:
     return tree.hexdigest()
 
 
-EXPECTED = archive.digest_of_arrays(builders.build_busi128(files_of(BUSI), {}))
+BUILT = builders.build_busi128(files_of(BUSI), {})
+EXPECTED = archive.digest_of_arrays(BUILT)
 
 
 def busi_card(*places: dict, digest: str = EXPECTED) -> data.Card:
-    return replace(data.card("busi128"), origins=places, digests={"arrays": digest})
+    digests = {"arrays": digest, "facts": archive.digest_of_facts(BUILT)}
+    return replace(data.card("busi128"), origins=places, digests=digests)
 
 
 # ---------------------------------------------------------------- recipes
@@ -309,6 +311,15 @@ def test_other_arrays_from_unproven_pictures_are_refused(server, cache, tree):
         origins.obtain(busi_card(place, digest="0" * 64), QUICK)
     for part in ("0" * 64, EXPECTED, tree_of(BUSI), "could not be proven"):
         assert part in str(caught.value)
+    assert kept(cache) == []
+
+
+def test_other_labels_are_refused_even_from_proven_pictures(server, cache):
+    """Another Pillow may change pixels, never labels, patients or names."""
+    card = busi_card(second(server), digest="0" * 64)
+    card = replace(card, digests={**card.digests, "facts": "1" * 64})
+    with pytest.raises(DigestMismatch, match="could not be proven"):
+        origins.obtain(card, QUICK)
     assert kept(cache) == []
 
 
