@@ -49,7 +49,7 @@ def cache_dir() -> Path:
     if "MEDLIB_CACHE" in os.environ:
         return Path(os.environ["MEDLIB_CACHE"]).expanduser()
     checkout = root()
-    return checkout / "data" / "cache" if checkout else Path.home() / ".cache" / "medlib"
+    return checkout / ".cache" / "medlib" if checkout else Path.home() / ".cache" / "medlib"
 
 
 def mirror_dir() -> Path | None:

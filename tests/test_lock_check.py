@@ -162,7 +162,7 @@ DYNAMIC = {
     "globals": "globals()['breast']",
     "modules": "import sys\nsys.modules[profile]",
     "star": "from medlib.data import *",
-    "shell": "!cat data/cache/breastmnist.npz",
+    "shell": "!cat .cache/medlib/breastmnist.npz",
     "magic": "%run other.py",
     "subprocess": "import subprocess\nsubprocess.run(['python'])",
     "os.system": "import os\nos.system('x')",
@@ -206,7 +206,7 @@ FILES = {
     "name": "p = '_build/cpu/x'",
     "path of scores": TRAINED + "import pandas as pd\npd.read_csv(scores.path)",
     "source": "open(breast.source['path'], 'rb')",
-    "npz": "x = 'data/cache/breastmnist.npz'",
+    "npz": "x = '.cache/medlib/breastmnist.npz'",
 }
 
 

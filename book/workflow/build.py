@@ -217,7 +217,7 @@ def _input_files() -> list[Path]:
     for name in INPUTS:
         path = ROOT / name
         found += [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    skipped = {"__pycache__", "cache"}
+    skipped = {"__pycache__"}
     return [p for p in found if not skipped & set(p.relative_to(ROOT).parts)]
 
 

@@ -14,7 +14,7 @@ from medlib.errors import MedlibError
 
 ABOUT = """\
 Data sets are looked for in the folder named by MEDLIB_MIRROR, then in the cache (MEDLIB_CACHE;
-in a checkout, data/cache). The three small sets of the default book are downloaded when needed;
+in a checkout, .cache/medlib). The three small sets of the default book are downloaded when needed;
 the others only by 'medlib data get NAME'."""
 
 
