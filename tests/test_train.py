@@ -586,6 +586,23 @@ def test_recipe_is_plain_data():
     assert json.loads(json.dumps(Recipe.small().as_dict()))["augment"]["flip_horizontal"] is True
 
 
+def test_small_recipe_counts_in_steps():
+    # BreastMNIST, PneumoniaMNIST, and a large set.
+    assert [Recipe.small().total_steps(n) for n in (546, 4708, 89_996)] == [1003, 1029, 19_684]
+
+
+def test_small_recipe_is_one_that_was_searched():
+    import json
+
+    from medlib.paths import package_file
+
+    record = package_file("results/long/search-small.json").read_text(encoding="utf-8")
+    searched = json.loads(record)["candidates"]["w24-half-1000-slow"]
+    ours = Recipe.small().as_dict() | {"epochs": 1, "select": "val_auc"}  # both kept "last" too
+    assert {k: ours[k] for k in searched["recipe"]} == searched["recipe"]
+    assert searched["options"] == {"width": 24, "stem": "half"}
+
+
 def test_phantoms_train_and_the_test_split_stays_closed():
     from medlib.data import card
     from medlib.data.phantoms import phantom_like
@@ -601,5 +618,5 @@ def test_small_recipe_learns_breast_ultrasound():
     from medlib.data import load
 
     data = load("breastmnist")
-    history = fit(network(data, width=8), data, replace(Recipe.small(), min_steps=120))
-    assert history.best["val_auc"] > 0.6
+    recipe = replace(Recipe.small(), min_steps=100, select="val_auc")
+    assert fit(network(data, width=8), data, recipe).best["val_auc"] > 0.6
