@@ -32,9 +32,18 @@ REPAIRS = (
     ("<th></th>", "<td></td>"),
     # Sphinx's role for a reference is deprecated, and not allowed in the list that holds it
     ('role="doc-biblioentry"', 'role="listitem"'),
+    # a line that says "Show code cell source" must not be announced by other words
+    ('<summary aria-label="Toggle hidden content">', "<summary>"),
 )
 OWN_FOLDERS = {"_static", "_sources", "_images"}  # of Sphinx, beside the folders of pages
 DESCRIPTION = 200  # characters; search engines cut after about that many
+
+
+def read_again(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Read all pages again where one came or went: MyST decides on reading whether a link holds."""
+    return sorted(env.found_docs) if added or removed else []
 
 
 def number_title(app: Sphinx, document: str, source: list[str]) -> None:
@@ -246,6 +255,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(fold_title, html=(visit_fold_title, depart_fold_title))
     app.add_post_transform(Fold)
     app.connect("config-inited", theme_settings)
+    app.connect("env-get-outdated", read_again)
     app.connect("source-read", number_title)
     app.connect("env-get-updated", restore_counts, priority=400)
     app.connect("env-get-updated", number_by_chapter, priority=600)
