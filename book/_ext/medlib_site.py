@@ -20,6 +20,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
+from book._ext.site_images import size_pictures
 from book.workflow import chapters
 
 Number = tuple[str | int, ...]
@@ -207,6 +208,8 @@ def finish_page(
         return
     for found, better in REPAIRS:
         context["body"] = context["body"].replace(found, better)
+    sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
+    context["body"] = size_pictures(context["body"], sources)
     source = chapters.ROOT / f"{page}.md"
     for group in context.get("header_buttons", []):
         if group.get("label") == "source-buttons":

@@ -1,9 +1,11 @@
-// Equations wider than the column scroll sideways: make those, and only those, reachable by Tab, as
-// the theme does for code and tables.
+// Equations, figures and diagrams wider than the screen scroll sideways: make those, and only those,
+// reachable by Tab, as the theme does for code and tables.
 "use strict";
 
-function markScrollableMath() {
-  for (const box of document.querySelectorAll("div.math, div.math mjx-container")) {
+const SCROLLABLE = "div.math, div.math mjx-container, article figure, .medlib-diagram";
+
+function markScrollable() {
+  for (const box of document.querySelectorAll(SCROLLABLE)) {
     if (box.scrollWidth > box.clientWidth + 1) {
       box.tabIndex = 0;
     } else {
@@ -14,6 +16,6 @@ function markScrollableMath() {
 
 window.addEventListener("load", () => {
   const ready = window.MathJax?.startup?.promise ?? Promise.resolve();
-  ready.then(markScrollableMath);
+  ready.then(markScrollable);
 });
-window.addEventListener("resize", markScrollableMath);
+window.addEventListener("resize", markScrollable);

@@ -20,7 +20,7 @@ PROBE = """() => {
     headings: all("main article h1, main .bd-search-container h1").map(text),
     images: all("img").map((i) => ({
       source: i.getAttribute("src"), alt: i.getAttribute("alt"), width: i.naturalWidth,
-      inArticle: i.closest("article") !== null,
+      inArticle: i.closest("article") !== null, sized: i.hasAttribute("width"),
     })),
     figures: all("article figure").map((f) => ({
       id: f.id, number: text(f.querySelector("figcaption .caption-number")),

@@ -139,3 +139,28 @@ def test_vendored_files_have_their_licence_and_are_small():
         for path in (ROOT / folder).rglob(files):
             assert path.stat().st_size < 3_000_000
             assert (path.parent / "LICENSE.txt").exists(), f"{path} has no licence beside it"
+
+
+def test_pictures_get_the_size_they_were_drawn_for(tmp_path: Path):
+    from PIL import Image
+
+    from book._ext.site_images import size_pictures
+
+    Image.new("L", (1440, 960)).save(tmp_path / "figure.png", dpi=(192, 192))
+    Image.new("L", (28, 28)).save(tmp_path / "small.png")
+    sources = {name: tmp_path / name for name in ("figure.png", "small.png", "gone.png")}
+    sized = size_pictures('<img alt="a" src="../_images/figure.png" />', sources)
+    assert (
+        sized == '<img alt="a" src="../_images/figure.png" width="750" height="500" data-wide="" />'
+    )
+    assert 'width="28" height="28" />' in size_pictures('<img src="_images/small.png"/>', sources)
+    for untouched in ('<img src="_images/gone.png" />', '<img src="../_static/logo.svg" />'):
+        assert size_pictures(untouched, sources) == untouched
+
+
+def test_wide_diagrams_are_marked():
+    from book._ext.site_images import size_pictures
+
+    diagram = '<div class="medlib-diagram"><svg style="max-width:{}px">'
+    assert 'data-wide=""' in size_pictures(diagram.format(750), {})
+    assert 'data-wide=""' not in size_pictures(diagram.format(300), {})

@@ -32,6 +32,7 @@ def test_images_are_drawn_and_described(visit: Visit):
         if image["inArticle"]:
             described = image["alt"].strip() and not re.search(r"_images/|\.\w{3,4}$", image["alt"])
             assert described, f"alt text of {image['source']} says nothing: {image['alt']!r}"
+            assert image["sized"] or image["source"].endswith(".svg"), f"unsized: {image['source']}"
 
 
 def test_figures_have_number_and_caption(visit: Visit):
