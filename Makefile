@@ -58,6 +58,9 @@ browser: $(INSTALLED)  ## the browser tests alone, on the site of profile fast
 verify: $(INSTALLED)  ## compare the last run with the published edition; trains nothing
 	@$(BIN)/medlib verify --profile $(PROFILE)
 
+results: $(INSTALLED)  ## the long runs, resumable: so far the search of Recipe.small()
+	@nice $(BIN)/python -m book.workflow.search_small
+
 publish: $(INSTALLED)  ## make the last run the published edition: results/PROFILE, then sync
 	@$(BIN)/medlib publish --profile $(PROFILE)
 	@$(RUN).sync

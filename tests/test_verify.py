@@ -483,3 +483,15 @@ def test_publish_never_touches_another_profile(edition):
     edition.execute()
     publish_module.publish("cpu")
     assert gpu.exists()
+
+
+def test_records_of_long_searches_are_copied_and_their_absence_is_said(tmp_path):
+    from medlib.publish import publish_records
+
+    build, published = tmp_path / "build", tmp_path / "published"
+    with pytest.raises(NotPublishable, match="make results"):
+        publish_records(build, published)
+    build.mkdir()
+    (build / "search.json").write_text('{"rows": [1, 2]}', encoding="utf-8")
+    assert publish_records(build, published) == [published / "search.json"]
+    assert json.loads((published / "search.json").read_text()) == {"rows": [1, 2]}

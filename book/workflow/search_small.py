@@ -7,8 +7,6 @@ touched. The file is written after every training, and a second call goes on whe
 """
 
 import argparse
-import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from medlib import data, metrics
+from medlib import data, metrics, paths
 from medlib.augment import Augment
 from medlib.checkpoint import read_checkpoint
 from medlib.models import create
 from medlib.recipe import Recipe
+from medlib.results import read_json, write_json
 from medlib.train import fit, predict_proba, seed_everything
 
-OUTPUT = Path("results/long/search-small.json")
+COMMITTED = paths.package_file("results/long/search-small.json")
 MILD = Augment(flip_horizontal=True, rotation=10, scale=0.15, shift=0.08)
 STRONG = Augment(
     flip_horizontal=True,
@@ -164,9 +163,12 @@ def save(rows: list[dict]) -> None:
     """Write all rows, their summary and the candidates, whole or not at all."""
     described = {c.name: {"options": c.options, "recipe": c.recipe.as_dict()} for c in CANDIDATES}
     content = {"schema": 1, "candidates": described, "summary": summary(rows), "rows": rows}
-    draft = OUTPUT.with_name(f"{OUTPUT.name}.{os.getpid()}.part")
-    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    draft.replace(OUTPUT)
+    write_json(output(), content)
+
+
+def output() -> Path:
+    """Return the file of the running search; ``make publish PROFILE=long`` commits it."""
+    return paths.build_dir("long") / COMMITTED.name
 
 
 def main() -> None:
@@ -175,7 +177,8 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=1200, help="processor seconds in all")
     budget = parser.parse_args().budget
     torch.set_num_threads(1)
-    rows = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"] if OUTPUT.exists() else []
+    found = read_json(output()) or read_json(COMMITTED)
+    rows = found["rows"] if found else []
     for candidate, name, repeat in pending(rows):
         if sum(row["seconds"] for row in rows) > budget:
             break
