@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
-"""Measure a package's style: function length, docstrings, types. Usage: style_metrics.py DIR [--check]
+"""Measure a package's style: function length, docstrings, types.
 
-Prints median and 90th percentile of function length in lines (docstrings, decorators and blank lines not
-counted), the longest functions, and the share of public functions and classes with a docstring and of
-public functions whose arguments and result are all typed. With --check, exits 1 unless median <= 10,
-p90 <= 30, none above 60, and both shares >= 95 %.
+Usage: ``python -m tests.style_metrics DIR [--check]``. Prints median and 90th percentile of function
+length in lines (docstrings, decorators and blank lines not counted), the longest functions, and the
+share of public functions and classes with a docstring and of public functions that are all typed.
+With --check, exits 1 unless median <= 10, p90 <= 30, none above 60, and both shares >= 95 %.
 """
 
 import ast
