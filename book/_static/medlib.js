@@ -2,7 +2,7 @@
 // reachable by Tab, as the theme does for code and tables.
 "use strict";
 
-const SCROLLABLE = "div.math, div.math mjx-container, article figure, .medlib-diagram";
+const SCROLLABLE = "div.math, .math mjx-container, article figure, .medlib-diagram";
 
 function markScrollable() {
   for (const box of document.querySelectorAll(SCROLLABLE)) {
