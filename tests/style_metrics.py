@@ -1,7 +1,7 @@
 """Measure a package's style: function length, docstrings, types.
 
 Usage: ``python -m tests.style_metrics DIR [--check]``. Prints median and 90th percentile of the
-function lengths in lines (docstrings, decorators, blank lines not counted), the longest ones, and the
+function lengths in lines (docstrings, decorators, blank lines not counted), the longest ones, the
 share of public functions and classes with a docstring and of public functions that are all typed.
 With --check, exits 1 unless median <= 10, p90 <= 30, none above 60, and both shares >= 95 %.
 """
