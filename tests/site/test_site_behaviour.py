@@ -26,7 +26,8 @@ def test_search_finds_a_term(page, address: str, term: str):
     page.wait_for_selector("#search-results li a", timeout=10_000)
     found = page.locator("#search-results li a").first
     found.click()
-    assert term.split()[0] in page.locator("main").inner_text().lower()
+    page.wait_for_selector("article h1")
+    assert term.split()[0] in page.locator("main").text_content().lower()  # also folded text
 
 
 def test_search_box_opens_by_keyboard_and_leads_to_results(page, address: str):
