@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_visit import Visit, visit_page
+from site_visit import SITE, Visit, pages, visit_page
 
-ROOT = Path(__file__).resolve().parents[2]
-SITE = Path(os.environ.get("MEDLIB_SITE") or ROOT / "_build" / "fast" / "html")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox",
@@ -29,14 +27,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-def pages() -> list[str]:
-    """List the pages of the site by their address, without the page that only forwards."""
-    if not SITE.is_dir():
-        return []
-    found = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
-    return [p.as_posix() for p in found if p.parts[0] not in {"_static", "_sources", "index.html"}]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,9 +1,12 @@
 """A visit to one page in the browser: everything the tests want to know of it, in one go."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
+SITE = Path(os.environ.get("MEDLIB_SITE") or ROOT / "_build" / "fast" / "html")
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 HOME = "book/index.html"
 GRAVE = {"serious", "critical"}
@@ -67,6 +70,14 @@ AUDIT = """async ([where, rules]) => {
   return violations.map((v) => ({ id: v.id, impact: v.impact,
     nodes: v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)) }));
 }"""
+
+
+def pages() -> list[str]:
+    """List the pages of the site by their address, without the page that only forwards."""
+    if not SITE.is_dir():
+        return []
+    found = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
+    return [p.as_posix() for p in found if p.parts[0] not in {"_static", "_sources", "index.html"}]
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import pages
+from site_visit import pages
 
 pytestmark = pytest.mark.site
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
-from conftest import pages
+from site_visit import pages
 
 pytestmark = pytest.mark.site
 
