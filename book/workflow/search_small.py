@@ -7,6 +7,7 @@ touched. The file is written after every training, and a second call goes on whe
 """
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from medlib.augment import Augment
 from medlib.checkpoint import read_checkpoint
 from medlib.models import create
 from medlib.recipe import Recipe
-from medlib.results import read_json, write_json
+from medlib.results import write_json
 from medlib.train import fit, predict_proba, seed_everything
 
 COMMITTED = paths.package_file("results/long/search-small.json")
@@ -177,8 +178,8 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=1200, help="processor seconds in all")
     budget = parser.parse_args().budget
     torch.set_num_threads(1)
-    found = read_json(output()) or read_json(COMMITTED)
-    rows = found["rows"] if found else []
+    known = output() if output().exists() else COMMITTED
+    rows = json.loads(known.read_text(encoding="utf-8"))["rows"] if known.exists() else []
     for candidate, name, repeat in pending(rows):
         if sum(row["seconds"] for row in rows) > budget:
             break
