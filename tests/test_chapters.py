@@ -65,7 +65,8 @@ def test_a_source_without_title_or_with_a_number_in_it_is_refused(checkout):
 def test_pages_of_prose_have_numbers_too():
     assert map_.document_number("book/trust") == "0.1"
     assert map_.document_number("notebooks/03-05-resnet") == "3.5"
-    assert map_.document_number("book/glossary") is None
+    assert map_.document_number("book/glossary") == "C"
+    assert map_.document_number("book/authors") is None
 
 
 def test_the_address_stands_in_the_configuration_and_a_fork_overrides_it(checkout, monkeypatch):

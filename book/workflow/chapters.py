@@ -26,7 +26,14 @@ PARTS = {
     9: "Acknowledgements and afterword",
 }
 APPENDIX = 6
-PROSE = {"book/index": "0", "book/trust": "0.1", "book/outline": "0.2"}
+PROSE = {
+    "book/index": "0",
+    "book/trust": "0.1",
+    "book/outline": "0.2",
+    "book/glossary": "C",
+    "book/reproducibility": "E",
+    "book/contributing": "G",
+}
 
 
 @dataclass(frozen=True)
