@@ -66,7 +66,7 @@ publish: $(INSTALLED)  ## make the last run the published edition: results/PROFI
 	@$(RUN).sync
 
 spread: $(INSTALLED)  ## measure how far other threads and instruction sets move the results
-	@$(RUN).spread --profile $(PROFILE)
+	@$(RUN).spread --profile $(PROFILE) --cores $(CORES)
 
 sync: $(INSTALLED)  ## write the Colab copies notebooks/*.ipynb
 	@$(RUN).sync

@@ -9,6 +9,8 @@ import argparse
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from book.workflow import chapters
@@ -33,11 +35,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--only", nargs="*", help="chapters; all of them where omitted")
+    parser.add_argument("--cores", type=int, default=2, help="environments run side by side")
     args = parser.parse_args()
     stems = args.only or [chapter.stem for chapter in chapters.chapters()]
     runs = {tolerance.BASE: paths.build_dir(args.profile) / "results"}
-    for name in tolerance.VARIANTS:
-        runs[name] = run_variant(name, stems, args.profile)
+    with ThreadPoolExecutor(args.cores) as pool:
+        folders = pool.map(
+            partial(run_variant, stems=stems, profile=args.profile), tolerance.VARIANTS
+        )
+        runs |= dict(zip(tolerance.VARIANTS, folders, strict=True))
     tolerance.measure_spread(args.profile, runs)
     print(f"wrote {tolerance.spread_file(args.profile)}")
     return 0
