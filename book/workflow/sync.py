@@ -38,6 +38,7 @@ NOTE = """\
 > Copy for Colab, without outputs, of [{place}]({page}) of *{title}*, where results and figures
 > stand. Numbers in the text are those of the published edition."""
 
+PAGE = re.compile(r"\]\(https://[^)\s]*/notebooks/([\w-]+)\.html\)")
 MARKS = re.compile(r"(<!-- results:[^>]*-->).*?(<!-- /results -->)", re.DOTALL)
 KEPT_TAGS = ("parameters", "raises-exception")  # papermill and "Run all" go by them
 
@@ -102,6 +103,7 @@ def copy_of(chapter: Chapter, book: Compendium) -> NotebookNode:
 def with_results(readme: str, book: Compendium) -> str:
     """Return the README with the published results between its two marks."""
     table = claim_tables.results_table(book)
+    table = PAGE.sub(r"](notebooks/\1.ipynb)", table)  # beside the README, site or no site
     return MARKS.sub(lambda match: f"{match[1]}\n\n{table}\n\n{match[2]}", readme)
 
 
