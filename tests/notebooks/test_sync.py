@@ -348,7 +348,7 @@ def test_the_readme_shows_the_published_results_between_its_marks(checkout):
     assert "old" not in text
     assert text.endswith("<!-- /results -->\n\nTail\n")
     row = (
-        f"| BreastMNIST | [The small ResNet reaches this.]({SITE}/{HERE}.html) "
+        f"| BreastMNIST | [The small ResNet reaches this.]({HERE}.ipynb) "
         "| 0.897 (95 % CI 0.831 to 0.947) | 0.901 ([Yang et al., 2023]"
         "(https://doi.org/10.1038/s41597-022-01721-8), ResNet-18, 28 px) |"
     )
