@@ -6,11 +6,11 @@ code is 1.
 
 import argparse
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from book.workflow import chapters, fingerprint, source
+from book.workflow.plainly import FULL, plainly
 from book.workflow.progress import Progress, clock
 from medlib import paths
 from medlib.errors import MedlibError
@@ -27,6 +28,7 @@ from medlib.profiles import profile_named
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = ("book", "notebooks", "data", "results", "_config.yml", "_toc.yml", "Snakefile", "medlib")
 GATES = ("lint", "lock_check")
+ROOM = 10 * 2**20  # bytes; with less left, a failed chapter most likely wanted more
 
 
 def build(profile: str, cores: int, only: str | None, seed: int, device: str) -> int:
@@ -112,6 +114,8 @@ def run_chapters(stems: list[str], profile: str, cores: int, seed: int, device: 
     print(f"about {clock(progress.remaining())} on {cores} cores")
     code = _snakemake(stems, profile, cores, seed, device, progress)
     problems = _problems(stems, profile)
+    if problems and shutil.disk_usage(folder).free < ROOM:
+        problems.append(FULL.format(where=f" ({_short(folder)})"))
     if code and not problems:
         problems.append(f"Snakemake ended with {code}: see {_short(folder / 'logs/snakemake.log')}")
     return problems
@@ -235,7 +239,7 @@ def _short(path: Path) -> str:
 
 
 def main() -> int:
-    """Build, with one-line errors: a full disk, a second build, Ctrl-C."""
+    """Build what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--cores", type=int, default=2)
@@ -244,26 +248,13 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--site-only", action="store_true")
     args = parser.parse_args()
-    try:
-        profile_named(args.profile)
-        if args.site_only:
-            return 1 if build_site(args.profile, args.only) else 0
-        if args.only:
-            chapters.chapter(args.only)
-        return build(args.profile, args.cores, args.only, args.seed, args.device)
-    except MedlibError as error:
-        print(f"make book: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(f"make book: the disk is full ({error.filename}): free some space and run it again;"
-              " finished chapters are kept", file=sys.stderr)  # fmt: skip
-        return 2
-    except KeyboardInterrupt:
-        print("\nmake book: stopped by you; finished chapters are kept, run it again to go on")
-        return 130
+    profile_named(args.profile)
+    if args.site_only:
+        return 1 if build_site(args.profile, args.only) else 0
+    if args.only:
+        chapters.chapter(args.only)
+    return build(args.profile, args.cores, args.only, args.seed, args.device)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(plainly("make book", main))

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from book.workflow.plainly import plainly
 from book.workflow.stage import stage
 from medlib import paths
 
@@ -56,4 +57,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(plainly("make site", main))
