@@ -7,7 +7,13 @@ from torch import nn
 
 from medlib.models.alexnet import AlexNet
 from medlib.models.checks import ModelError
-from medlib.models.densenet import DenseNet, densenet121, densenet169, densenet201
+from medlib.models.densenet import (
+    DenseNet,
+    densenet121,
+    densenet169,
+    densenet201,
+    densenet_small,
+)
 from medlib.models.fcn import FCN, fcn8s, fcn16s, fcn32s
 from medlib.models.googlenet import GoogLeNet
 from medlib.models.inception_v3 import InceptionV3
@@ -78,6 +84,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "densenet121": densenet121,
     "densenet169": densenet169,
     "densenet201": densenet201,
+    "densenet_small": densenet_small,
     "vit_tiny": vit_tiny,
     "vit_small": vit_small,
     "vit_base": vit_base,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from medlib.models.checks import check_sizes, resolve_stem
+from medlib.models.checks import ModelError, check_sizes, resolve_stem
 from medlib.models.layers import initialise
 
 SMALLEST = {"small": 8, "half": 15, "standard": 29}
@@ -125,13 +125,33 @@ def densenet201(**options: object) -> DenseNet:
     return DenseNet((6, 12, 48, 32), **options)
 
 
+def densenet_small(
+    *, growth: int = 12, layers: int | Sequence[int] = 4, **options: object
+) -> DenseNet:
+    """Build a DenseNet for small images, after the paper's CIFAR-10 networks.
+
+    Three dense blocks. The paper's DenseNet-BC of depth 100 is ``layers=16, stem="small"``.
+
+    Parameters
+    ----------
+    growth : int
+        Channels that each layer adds.
+    layers : int or sequence of int
+        Layers of each block: one number for three equal blocks, or one number a block.
+    **options
+        Those of `DenseNet`; the stem is ``"half"`` unless named.
+    """
+    depths = (layers,) * 3 if isinstance(layers, int) else tuple(layers)
+    if not depths or min(depths) < 1 or growth < 1:
+        raise ModelError(f"growth and layers must be at least 1, got {growth} and {layers}")
+    return DenseNet(depths, growth=growth, **{"stem": "half", **options})
+
+
 def _stem(stem: str, in_channels: int, channels: int) -> OrderedDict[str, nn.Module]:
     """Return the first layers; only the standard stem pools."""
     size, stride = {"standard": (7, 2), "half": (3, 2), "small": (3, 1)}[stem]
     layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv0=nn.Conv2d(
-            in_channels, channels, size, stride=stride, padding=size // 2, bias=False
-        ),
+        conv0=nn.Conv2d(in_channels, channels, size, stride=stride, padding=size // 2, bias=False),
         norm0=nn.BatchNorm2d(channels),
         relu0=nn.ReLU(inplace=True),
     )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medlib.models.checks import check_sizes, resolve_stem
+from medlib.models.checks import ModelError, check_sizes, resolve_stem
 from medlib.models.layers import initialise
 from medlib.models.vgg import VGG, conv_stage, stage_channels
 
@@ -57,6 +57,8 @@ class FCN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        if stride not in (32, 16, 8):
+            raise ModelError(f"fcn enlarges 32, 16 or 8 times, got stride={stride}")
         stem = resolve_stem(stem, image_size)
         check_sizes(
             f"fcn with the {stem} stem",
@@ -66,8 +68,11 @@ class FCN(nn.Module):
             smallest=SMALLEST[stem],
         )
         self.stride = stride if stem == "standard" else stride // 4
-        self.steps = {32: 0, 16: 1, 8: 2}[stride]
-        channels = self._build_stages(in_channels, width, norm, pools=stem == "standard")
+        channels = stage_channels(width)
+        stages = _stages(in_channels, channels, norm, pools=stem == "standard")
+        self.early = nn.Sequential(*stages[0], *stages[1], *stages[2])
+        self.middle = nn.Sequential(*stages[3])
+        self.late = nn.Sequential(*stages[4])
         self.classifier = nn.Sequential(
             nn.Conv2d(channels[4], hidden, 7, padding=3),
             nn.ReLU(inplace=True),
@@ -77,37 +82,20 @@ class FCN(nn.Module):
             nn.Dropout(dropout),
             nn.Conv2d(hidden, num_classes, 1),
         )
-        finer = [channels[3], channels[2]][: self.steps]
+        finer = {32: [], 16: [channels[3]], 8: [channels[3], channels[2]]}[stride]
         self.scores = nn.ModuleList(nn.Conv2d(n, num_classes, 1) for n in finer)
         self.enlarge = nn.ModuleList(doubling(num_classes) for _ in finer)
         initialise(self)
         for score in (self.classifier[-1], *self.scores):
             nn.init.zeros_(score.weight)  # as in the paper: all classes start alike
 
-    def _build_stages(
-        self, in_channels: int, width: int, norm: bool, *, pools: bool
-    ) -> list[int]:
-        """Add the stages of VGG-16, which round sizes up, and return their channels."""
-        layers: list[nn.Module] = []
-        channels = stage_channels(width)
-        before = [in_channels, *channels]
-        self.ends: list[int] = []
-        for i, depth in enumerate(DEPTHS):
-            layers += conv_stage(before[i], channels[i], depth, norm=norm)
-            if i > 1 or pools:
-                layers.append(nn.MaxPool2d(2, ceil_mode=True))
-            self.ends.append(len(layers))
-        self.features = nn.Sequential(*layers)
-        return channels
-
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``(N, C, H, W)`` to logits ``(N, num_classes, H, W)``."""
-        _, _, third, fourth, _ = self.ends
-        pool3 = self.features[:third](images)  # (N, 256, H / 8, W / 8)
-        pool4 = self.features[third:fourth](pool3)  # (N, 512, H / 16, W / 16)
-        x = self.classifier(self.features[fourth:](pool4))  # (N, K, H / 32, W / 32)
+        pool3 = self.early(images)  # (N, 256, H / 8, W / 8)
+        pool4 = self.middle(pool3)  # (N, 512, H / 16, W / 16)
+        x = self.classifier(self.late(pool4))  # (N, K, H / 32, W / 32)
         for score, enlarge, maps in zip(self.scores, self.enlarge, (pool4, pool3), strict=False):
-            x = score(maps) + _cut(enlarge(x), maps)  # (N, K, H / 16, W / 16), then H / 8
+            x = _cut(enlarge(x), maps) + score(maps)  # (N, K, H / 16, W / 16), then H / 8
         x = functional.interpolate(x, scale_factor=self.stride, mode="bilinear")
         return _cut(x, images)
 
@@ -121,7 +109,9 @@ class FCN(nn.Module):
         vgg : VGG
             With the standard stem, such as ``create("vgg16", ...)`` with torchvision's weights.
         """
-        self.features.load_state_dict(vgg.features.state_dict())
+        layers = (*self.early, *self.middle, *self.late)
+        for ours, theirs in zip(layers, vgg.features, strict=True):
+            ours.load_state_dict(theirs.state_dict())
         with torch.no_grad():
             for place in (0, 3):
                 conv, linear = self.classifier[place], vgg.classifier[place]
@@ -157,6 +147,18 @@ def doubling(channels: int) -> nn.ConvTranspose2d:
     with torch.no_grad():
         layer.weight.copy_(torch.eye(channels)[:, :, None, None] * torch.outer(edge, edge))
     return layer
+
+
+def _stages(
+    in_channels: int, channels: list[int], norm: bool, *, pools: bool
+) -> list[list[nn.Module]]:
+    """Return the stages of VGG-16, the first two with or without pooling; sizes round up."""
+    before = [in_channels, *channels]
+    stages = [conv_stage(before[i], channels[i], DEPTHS[i], norm=norm) for i in range(5)]
+    for i, stage in enumerate(stages):
+        if i > 1 or pools:
+            stage.append(nn.MaxPool2d(2, ceil_mode=True))
+    return stages
 
 
 def _cut(x: Tensor, like: Tensor) -> Tensor:

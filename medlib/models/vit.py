@@ -139,7 +139,7 @@ class VisionTransformer(nn.Module):
                 f"got {found}: resize the images or create it with another image_size"
             )
         x = self.conv_proj(images).flatten(2).transpose(1, 2)  # (N, 196, width)
-        first = self.class_token.expand(len(x), -1, -1)
+        first = self.class_token.expand(x.shape[0], -1, -1)
         x = self.encoder(torch.cat([first, x], dim=1))  # (N, 197, width)
         return self.heads(x[:, 0])
 
