@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site serve test unit browser verify publish results spread sync new lint lock clean
+.PHONY: help install data book fast quick site serve test unit proofs browser verify publish results spread sync new lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -51,6 +51,9 @@ test: $(INSTALLED)  ## lint, unit tests, the book in profile fast, the site in a
 
 unit: $(INSTALLED)  ## the unit tests alone
 	@$(BIN)/python -m pytest -m "not site"
+
+proofs: $(INSTALLED)  ## prove every network at every size: what `make test` leaves out
+	@$(BIN)/python -m pytest -m proofs tests
 
 browser: $(INSTALLED)  ## the browser tests alone, on the site of profile fast
 	@$(BIN)/python -m pytest tests/site
