@@ -5,7 +5,19 @@ import torch
 from torch import nn
 from zoo import NARROW, ONE_A_FAMILY, answers, build, networks
 
-from medlib.models import MODELS, SEGMENTERS, ModelError, count_parameters, create, options_of
+from medlib.models import (
+    MODELS,
+    SEGMENTERS,
+    ModelError,
+    count_parameters,
+    create,
+    densenet,
+    fcn,
+    googlenet,
+    inception_v3,
+    options_of,
+    vgg,
+)
 from medlib.models.lenet import LeNet5
 
 
@@ -143,11 +155,43 @@ def test_stems_shrink_as_documented(stem, side):
         ("resnet_small", 28, {"wdith": 8}, "no option wdith: it takes width, blocks"),
         ("lenet5", 28, {"width": 8}, "it takes paper"),
         ("resnet51", 28, {}, "unknown model 'resnet51': choose one of lenet5"),
+        ("vgg11", 15, {}, "vgg with the small stem needs images of at least 16"),
+        ("vgg16_bn", 28, {"stem": "standard"}, "standard stem needs images of at least 32"),
+        ("googlenet", 27, {"stem": "standard"}, "standard stem needs images of at least 28"),
+        ("inception_v3", 64, {"stem": "standard"}, "standard stem needs images of at least 75"),
+        ("densenet121", 14, {"stem": "half"}, "half stem needs images of at least 15"),
+        ("densenet_small", 28, {"layers": 0}, "growth and layers must be at least 1"),
+        ("vit_tiny", 50, {}, "choose patch=2 or 5 or 10 or 25, or resize the images to a mul"),
+        ("vit_tiny", 31, {}, "31 x 31: resize the images to a multiple of 4"),
+        ("vit_small", 28, {"heads": 5}, "multiple of heads, got width=384, heads=5"),
+        ("vit_base", 28, {"patch": 32}, "patches of 32 pixels needs images of at least 32"),
+        ("fcn8s", 28, {"stem": "standard"}, "fcn with the standard stem needs images of at least"),
+        ("unet", 28, {"depth": 5}, "unet of depth 5 needs images of at least 32 x 32"),
+        ("unet", 28, {"depth": 0}, "width and depth must be at least 1"),
+        ("segnet", 28, {"depth": 6}, "segnet has 1 to 5 stages"),
+        ("segnet", 15, {}, "segnet of depth 5 needs images of at least 16 x 16"),
     ],
 )
 def test_refusals_name_the_remedy(name, size, options, words):
     with pytest.raises(ModelError, match=words):
         create(name, in_channels=1, num_classes=2, image_size=size, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "size"),
+    [
+        *(("vgg11_bn", stem, size) for stem, size in vgg.SMALLEST.items()),
+        *(("googlenet", stem, size) for stem, size in googlenet.SMALLEST.items()),
+        *(("inception_v3", stem, size) for stem, size in inception_v3.SMALLEST.items()),
+        *(("densenet121", stem, size) for stem, size in densenet.SMALLEST.items()),
+        *(("fcn8s", stem, size) for stem, size in fcn.SMALLEST.items()),
+    ],
+)
+def test_the_smallest_images_work(name, stem, size):
+    model = build(name, image_size=size, stem=stem).eval()
+    assert model(torch.zeros(1, 1, size, size)).isfinite().all()
+    with pytest.raises(ModelError, match=f"the {stem} stem needs images of at least {size} x"):
+        build(name, image_size=size - 1, stem=stem)
 
 
 def test_refuses_no_channels_and_no_classes():
@@ -160,3 +204,8 @@ def test_refuses_no_channels_and_no_classes():
 def test_options_are_listed():
     assert options_of("resnet18") == ["stem", "width", "skip", "norm"]
     assert options_of("resnet_small") == ["width", "blocks", "stem", "skip", "norm"]
+    assert options_of("vgg11") == ["stem", "width", "hidden", "dropout"]
+    assert options_of("densenet_small") == ["growth", "layers", "stem", "dropout"]
+    assert options_of("vit_tiny") == ["width", "heads", "depth", "stem", "patch", "dropout"]
+    assert options_of("fcn8s") == ["stem", "width", "hidden", "norm", "dropout"]
+    assert all(set(NARROW[name]) <= set(options_of(name)) for name in MODELS)
