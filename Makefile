@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) book/workflow/check_python.py
 	@echo "Installing into .venv (once; about 90 seconds, 6 GB with a CUDA build of torch) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[book,test]'
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[book,export,test]'
 	@touch $@
 
 install: $(INSTALLED)  ## create .venv and install what the book and the tests need
