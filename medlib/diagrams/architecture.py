@@ -52,7 +52,8 @@ def diagram(
     boxes = boxes_of(model, trace(model, input_shape), limit)
     image = Box("image", "image", "image", tuple(input_shape))
     shapes = _Shapes([image, *boxes], input_shape[-1])
-    columns = folded_columns(shapes.boxes, shapes.skips) if len(shapes.rows) > 1 else None
+    wide = len(shapes.rows) > 1 or shapes.width > svg.COLUMN
+    columns = folded_columns(shapes.boxes, shapes.skips) if wide else None
     if columns:
         shapes = _Folded(shapes.boxes, input_shape[-1], columns)
     title = title or f"Architecture of {type(model).__name__}"
@@ -121,9 +122,10 @@ class _Shapes:
             parts.append(svg.arrow("M", left, y, "V", y - high / 2 - 8, "H", right, "V", y - 6))
             parts.append(svg.plus(right, y))
         base = self.base[i]
+        last = len(self.words[i])  # a shape stands in the last lines; "3×3" may be a kernel too
         faint = {"×".join(map(str, box.shape)), *_shape_lines(box)}
         return parts + [
-            svg.label(x, base + LINE * n, line, size=SIZE, faint=line in faint)
+            svg.label(x, base + LINE * n, line, size=SIZE, faint=line in faint and n >= last - 2)
             for n, line in enumerate(self.words[i])
         ]
 
