@@ -1,10 +1,13 @@
 """Every network: sizes, learning, small stems, refusals."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from zoo import NARROW, ONE_A_FAMILY, answers, build, networks
+from zoo import NARROW, ONE_A_FAMILY, answers, build, networks, shuffled
 
+from medlib.data import card
+from medlib.data.phantoms import phantom_like
 from medlib.models import (
     MODELS,
     SEGMENTERS,
@@ -19,6 +22,8 @@ from medlib.models import (
     vgg,
 )
 from medlib.models.lenet import LeNet5
+from medlib.recipe import Recipe
+from medlib.train import fit, predict_proba
 
 
 def test_every_model_has_a_narrow_version():
@@ -52,6 +57,36 @@ def test_forward_and_backward(name, image_size, in_channels, batch):
     gradients = [p.grad for p in model.parameters()]
     assert all(g is not None and torch.isfinite(g).all() for g in gradients)
     assert any(g.abs().sum() > 0 for g in gradients)
+
+
+@pytest.mark.parametrize("image_size", [29, 50, 97])
+@pytest.mark.parametrize("name", networks(n for n in MODELS if not n.startswith("vit")))
+def test_odd_sizes(name, image_size):
+    images = torch.randn(2, 1, image_size, image_size)
+    logits = build(name, image_size=image_size, num_classes=3)(images)
+    assert logits.shape == (2, 3, *(images.shape[2:] if name in SEGMENTERS else ()))
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("name", MODELS)
+def test_full_width_on_small_images(name):
+    model = shuffled(create(name, in_channels=1, num_classes=2, image_size=28)).eval()
+    logits = model(torch.randn(2, 1, 28, 28))
+    assert logits.isfinite().all()
+    assert logits.std() > 0
+
+
+@pytest.mark.parametrize("name", sorted(ONE_A_FAMILY - SEGMENTERS))
+def test_fit_trains_every_family_of_classifiers(name):
+    torch.manual_seed(0)
+    data = phantom_like(card("breastmnist")).subset(24)
+    model = build(name)
+    before = [p.clone() for p in model.parameters()]
+    history = fit(model, data, Recipe(epochs=1, batch_size=8, learning_rate=1e-3, max_steps=2))
+    assert history.steps == 2
+    assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    probabilities = predict_proba(model, data.val.images, task=data.task)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("name", networks(ordinary={*ONE_A_FAMILY, "resnet_small"}))
