@@ -35,7 +35,7 @@ PARAMETERS = {
 TRANSFORMERS = {"vit_tiny": (192, 3), "vit_small": (384, 6), "vit_base": (768, 12)}
 AUXILIARY = {"googlenet", "inception_v3"}
 NAMES = list(dict.fromkeys([*PARAMETERS, *TRANSFORMERS]))
-QUICK = {"alexnet", "vgg11_bn", "googlenet", "resnet18", "resnet50", "densenet121", "vit_tiny"}
+QUICK = {"alexnet", "googlenet", "resnet18", "resnet50", "densenet121", "vit_tiny"}
 
 
 def size_of(name: str) -> int:
@@ -103,6 +103,22 @@ def test_outputs_and_gradients(name):
         logits[-1].square().sum().backward()
     torch.testing.assert_close(*logits, atol=1e-5, rtol=0)
     assert logits[0].std() > 1e-3
+    assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("norm", ["", "_bn"])
+def test_features_of_vgg(norm):
+    # The whole networks, most of whose 133 million numbers are in two linear layers, are proofs.
+    torch.manual_seed(0)
+    theirs = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"], bool(norm))
+    ours = create(f"vgg11{norm}", in_channels=3, num_classes=2, image_size=224, hidden=8).features
+    ours.load_state_dict(shuffled(theirs).state_dict())
+    images = torch.randn(1, 3, 224, 224)
+    maps = []
+    for model in (ours.eval(), theirs.eval()):
+        maps.append(model(images))
+        maps[-1].square().sum().backward()
+    torch.testing.assert_close(*maps, atol=1e-5, rtol=0)
     assert_same_gradients(ours, theirs)
 
 
