@@ -132,20 +132,20 @@ class GoogLeNet(nn.Module):
             smallest=SMALLEST[stem],
         )
         self._build_stem(stem, in_channels, width, paper)
-        channels = {"2": 3 * width}
+        channels = 3 * width
         for name, numbers in TABLE.items():
-            numbers = [scaled(n, width, 64) for n in numbers]
-            module = Inception(list(channels.values())[-1], numbers, paper=paper)
+            module = Inception(channels, [scaled(n, width, 64) for n in numbers], paper=paper)
             self.add_module(f"inception{name}", module)
-            channels[name] = module.out_channels
+            channels = module.out_channels
         self.maxpool3 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.maxpool4 = nn.MaxPool2d(3 if paper else 2, stride=2, ceil_mode=True)
-        head = dict(num_classes=num_classes, width=width, paper=paper)
-        self.aux1 = AuxiliaryHead(channels["4a"], **head) if aux else None
-        self.aux2 = AuxiliaryHead(channels["4d"], **head) if aux else None
+        head = {"num_classes": num_classes, "width": width, "paper": paper}
+        middle, late = self.inception4a.out_channels, self.inception4d.out_channels
+        self.aux1 = AuxiliaryHead(middle, **head) if aux else None
+        self.aux2 = AuxiliaryHead(late, **head) if aux else None
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels["5b"], num_classes)
+        self.fc = nn.Linear(channels, num_classes)
         initialise(self)
 
     def _build_stem(self, stem: str, in_channels: int, width: int, paper: bool) -> None:

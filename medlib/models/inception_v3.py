@@ -80,7 +80,7 @@ class InceptionV3(nn.Module):
         """Add the layers before the first module."""
         standard = stem == "standard"
         stride = 1 if stem == "small" else 2
-        plain = dict(padded=not standard)
+        plain = {"padded": not standard}
         self.Conv2d_1a_3x3 = ConvNormReLU(in_channels, of(32), 3, stride=stride, **plain)
         self.Conv2d_2a_3x3 = ConvNormReLU(of(32), of(32), 3, **plain)
         self.Conv2d_2b_3x3 = ConvNormReLU(of(32), of(64), 3)
