@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site serve test unit browser verify publish results spread sync new lint lock clean
+.PHONY: help install data book fast quick site serve test unit proofs browser verify publish results spread sync new lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) book/workflow/check_python.py
 	@echo "Installing into .venv (once; about 90 seconds, 6 GB with a CUDA build of torch) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[book,test]'
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[book,export,test]'
 	@touch $@
 
 install: $(INSTALLED)  ## create .venv and install what the book and the tests need
@@ -51,6 +51,9 @@ test: $(INSTALLED)  ## lint, unit tests, the book in profile fast, the site in a
 
 unit: $(INSTALLED)  ## the unit tests alone
 	@$(BIN)/python -m pytest -m "not site"
+
+proofs: $(INSTALLED)  ## prove every network at every size: what `make test` leaves out
+	@$(BIN)/python -m pytest -m proofs tests
 
 browser: $(INSTALLED)  ## the browser tests alone, on the site of profile fast
 	@$(BIN)/python -m pytest tests/site

@@ -24,6 +24,7 @@ from medlib.checkpoint import (
     write_checkpoint,
 )
 from medlib.errors import MedlibError
+from medlib.models.auxiliary import total_loss
 from medlib.recipe import Recipe, RecipeError, build_loss, build_optimizer, learning_rate_at
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ class _Training:
                 self.history.steps, self.total_steps, self.recipe.schedule
             )
         with torch.autocast(self.device, dtype=self.amp, enabled=self.amp is not None):
-            loss = self.loss(self.model(images), labels)
+            loss = total_loss(self.loss, self.model(images), labels)
         self.scaler.scale(loss).backward()
         if self.recipe.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)

@@ -35,11 +35,18 @@ def _why_no_images(names: tuple[str, ...]) -> str:
     return f"not here: {', '.join(missing)}" if missing else ""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Count a test that uses the fixture `mirror` as a test on real images."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the proofs unless ``-m`` names them; count tests that use `mirror`."""
+    if "proofs" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if _is_proof(item)])
+        items[:] = [item for item in items if not _is_proof(item)]
     for item in items:
         if "mirror" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_images)
+
+
+def _is_proof(item: pytest.Item) -> bool:
+    return item.get_closest_marker("proofs") is not None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

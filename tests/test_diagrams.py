@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from medlib import models
-from medlib.diagrams import diagram, flow
+from medlib.diagrams import diagram, flow, svg
 from medlib.diagrams.grouping import boxes_of
 from medlib.summary import trace
 
@@ -154,3 +154,22 @@ def test_flow_keeps_long_words_in_their_boxes():
     assert all(float(box.get("width")) > 14 * 7 for box in boxes)
     right = max(float(box.get("x")) + float(box.get("width")) for box in boxes)
     assert right <= picture.width
+
+
+@pytest.mark.parametrize(
+    ("steps", "tip", "back"),
+    [
+        (("M", 0, 5, "H", 20), (20, 5), (12, 5)),
+        (("M", 20, 5, "H", 0), (0, 5), (8, 5)),
+        (("M", 3, 0, "V", 30), (3, 30), (3, 22)),
+        (("M", 3, 30, "V", 0), (3, 0), (3, 8)),
+        (("M", 9, 0, "V", 30, "H", 1), (1, 30), (9, 30)),
+        (("M", 9, 30, "V", 0, "H", 40, "V", 20), (40, 20), (40, 12)),
+    ],
+)
+def test_tips_point_where_a_path_leads(steps, tip, back):
+    ends = [p.get("d") for p in ET.fromstring(f"<g>{svg.arrow(*steps)}</g>")][1]
+    numbers = [float(x) for x in ends.replace("z", "").split() if x not in "ML"]
+    points = list(zip(numbers[::2], numbers[1::2], strict=True))
+    assert points[0] == tip
+    assert tuple(sum(p[axis] for p in points[1:]) / 2 for axis in (0, 1)) == back

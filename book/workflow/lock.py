@@ -18,7 +18,8 @@ from typing import Any
 from book.workflow.chapters import ROOT
 from medlib.errors import MedlibError
 
-WANTED = (".[book,test]", "hatchling", "editables")  # the last two build medlib without isolation
+# The last two build medlib without isolation.
+WANTED = (".[book,export,test]", "hatchling", "editables")
 HEAD = """\
 # The exact archives of the nightly and the release builds, written by: make lock
 # For {where}. Install with:

@@ -5,6 +5,7 @@ from math import log2
 from torch import nn
 
 from medlib.diagrams import svg
+from medlib.diagrams.folded import folded_columns, turn
 from medlib.diagrams.grouping import Box, boxes_of
 from medlib.diagrams.svg import SVG
 from medlib.summary.trace import trace
@@ -35,6 +36,7 @@ def diagram(
     Each slab is a layer or a block: its width grows with the channels, its height with the
     resolution (both by their logarithm). Below it stand its operation and the shape of its
     output. An arc over one slab is a skip inside the block; an arc over several leads past them.
+    A network that goes down and up again, such as a U-Net, is folded: up runs back below down.
 
     Parameters
     ----------
@@ -50,8 +52,13 @@ def diagram(
     boxes = boxes_of(model, trace(model, input_shape), limit)
     image = Box("image", "image", "image", tuple(input_shape))
     shapes = _Shapes([image, *boxes], input_shape[-1])
+    wide = len(shapes.rows) > 1 or shapes.width > svg.COLUMN
+    columns = folded_columns(shapes.boxes, shapes.skips) if wide else None
+    if columns:
+        shapes = _Folded(shapes.boxes, input_shape[-1], columns)
     title = title or f"Architecture of {type(model).__name__}"
-    return SVG(shapes.draw(), shapes.width, shapes.height, title, _in_words(boxes, input_shape))
+    words = _in_words(boxes, input_shape, "back again below" if columns else "")
+    return SVG(shapes.draw(), shapes.width, shapes.height, title, words)
 
 
 class _Shapes:
@@ -115,9 +122,10 @@ class _Shapes:
             parts.append(svg.arrow("M", left, y, "V", y - high / 2 - 8, "H", right, "V", y - 6))
             parts.append(svg.plus(right, y))
         base = self.base[i]
+        last = len(self.words[i])  # a shape stands in the last lines; "3×3" may be a kernel too
         faint = {"×".join(map(str, box.shape)), *_shape_lines(box)}
         return parts + [
-            svg.label(x, base + LINE * n, line, size=SIZE, faint=line in faint)
+            svg.label(x, base + LINE * n, line, size=SIZE, faint=line in faint and n >= last - 2)
             for n, line in enumerate(self.words[i])
         ]
 
@@ -139,6 +147,58 @@ class _Shapes:
         lift = min(top0, top1) - 4 - LANE * (target - source)
         x0, x1 = x0 + 3, x1 - 3  # an arc that arrives and one that leaves stay apart
         return svg.arrow("M", x0, top0, "V", lift, "H", x1, "V", top1 - 1, dashed=True)
+
+
+class _Folded(_Shapes):
+    """The same in two rows, of which the second runs from right to left below the first."""
+
+    def __init__(self, boxes: list[Box], resolution: int, columns: list[int]) -> None:
+        self.columns = columns
+        self.turn = turn(boxes)
+        super().__init__(boxes, resolution)
+
+    def _fit(self, widest: float) -> None:
+        """Give all columns the width that the widest slab or its words need."""
+        self.words = [_lines(box, compact=True) for box in self.boxes]
+        slabs = max(wide for wide, _ in self.sizes)
+        self.column = max(slabs + GAP, *(_text_width(words) + 4 for words in self.words))
+        self.rows = [list(range(self.turn + 1)), list(range(self.turn + 1, len(self.boxes)))]
+        self.width = self.column * (max(self.columns) - min(self.columns) + 1)
+
+    def _centres(self) -> list[tuple[float, float]]:
+        """Place words above the first row and below the second, skips between them."""
+        tallest = [max(self.sizes[i][1] for i in row) for row in self.rows]
+        lines = [max(len(self.words[i]) for i in row) for row in self.rows]
+        top = LINE * lines[0] + 6
+        middles = (top + tallest[0] / 2, top + tallest[0] + 2 * GAP + tallest[1] / 2)
+        bottom = middles[1] + tallest[1] / 2
+        first = [top - 6 - LINE * (len(self.words[i]) - 1) for i in self.rows[0]]
+        self.base = first + [bottom + LINE] * len(self.rows[1])
+        self.height = bottom + LINE * lines[1] + 6
+        start = self.column / 2 - self.column * min(self.columns)
+        rows = [int(i > self.turn) for i in range(len(self.boxes))]
+        return [
+            (start + self.column * column, middles[row])
+            for column, row in zip(self.columns, rows, strict=True)
+        ]
+
+    def _step(self, i: int) -> list[str]:
+        """Return the arrow from the slab before: to the right, down at the turn, to the left."""
+        if i <= self.turn:
+            return super()._step(i)
+        (x0, y0), (x1, y1) = self.centre[i - 1], self.centre[i]
+        end = x1 + self.sizes[i][0] / 2 + 1
+        if i > self.turn + 1:
+            return [svg.arrow("M", x0 - self.sizes[i - 1][0] / 2 - 1, y0, "H", end)]
+        low = y0 + self.sizes[i - 1][1] / 2
+        if x0 == x1:
+            return [svg.arrow("M", x0, low, "V", y1 - self.sizes[i][1] / 2 - 1)]
+        return [svg.arrow("M", x0, low, "V", y1, "H", end)]
+
+    def _arc(self, source: int, target: int) -> str:
+        (x, y0), (_, y1) = self.centre[source], self.centre[target]
+        low, high = y0 + self.sizes[source][1] / 2, y1 - self.sizes[target][1] / 2 - 1
+        return svg.arrow("M", x, low, "V", high, dashed=True)
 
 
 def _slab_size(box: Box, resolution: int) -> tuple[float, float]:
@@ -179,7 +239,7 @@ def _even_rows(pitch: list[float], count: int) -> list[list[int]]:
     return rows
 
 
-def _in_words(boxes: list[Box], input_shape: tuple[int, int, int]) -> str:
+def _in_words(boxes: list[Box], input_shape: tuple[int, int, int], then: str) -> str:
     """Describe the diagram for those who cannot see it."""
     said = [f"an image of {' × '.join(map(str, input_shape))}"]
     for box in boxes:
@@ -187,4 +247,4 @@ def _in_words(boxes: list[Box], input_shape: tuple[int, int, int]) -> str:
         skip = " with a skip" if box.skip else ""
         words = box.words.replace("\n", ", ")
         said.append(f"{times}{words}{skip} to {' × '.join(map(str, box.shape))}")
-    return "From left to right: " + "; ".join(said) + "."
+    return f"From left to right{f', then {then}' * bool(then)}: {'; '.join(said)}."

@@ -153,7 +153,8 @@ def _describe(box: Box, own: list[Layer], layers: Sequence[Layer], model: nn.Mod
         return
     kernels = [_kernel(layer) for layer in main if _kernel(layer)]
     largest = max(kernels, key=_area, default="")
-    name = "residual block" if box.skip else _class_name(model, box.path)
+    residual = box.skip and kernels
+    name = "residual block" if residual else _class_name(model, box.path)
     count = sum(kernel == largest for kernel in kernels)
     box.words = f"{name}\n{count} conv {largest}" if kernels else name
     box.kind = "block"
@@ -170,7 +171,7 @@ def _words_of(layer: Layer) -> tuple[str, str]:
         ), "convolution"
     if "ool" in kind:
         word = "max" if "ax" in kind else "average"
-        return ("un" * ("npool" in kind.lower())) + f"{word} pool", "pooling"
+        return f"{word} {'unpool' if 'npool' in kind.lower() else 'pool'}", "pooling"
     if kind == "mean":
         return "average pool", "pooling"
     if "inear" in kind:

@@ -100,19 +100,27 @@ def arrow(*steps: str | float, dashed: bool = False) -> str:
 
 def _tip(*steps: str | float) -> str:
     """Return the triangle at a path's end; a marker would need an id of its own on the page."""
-    numbers = [step for step in steps if not isinstance(step, str)]
-    letters = [step for step in steps if isinstance(step, str)]
-    x, y = float(numbers[-2]), float(numbers[-1])
-    across, down = 1.0, 0.0
-    if letters[-1] == "V":
-        x = float(numbers[-2] if letters[-2] == "H" else numbers[0])
-        before = float(numbers[-3] if letters[-2] == "H" else numbers[1])
-        across, down = 0.0, 1.0 if y > before else -1.0
-    elif letters[-1] == "H":
-        x, y = float(numbers[-1]), float(numbers[-2])
+    x, y, across, down = _end(*steps)
     points = ((0, 0), (-8, -3.5), (-8, 3.5))
     turned = [(x + a * across - b * down, y + a * down + b * across) for a, b in points]
     return f'<path d="{path("M", *turned[0], "L", *turned[1], "L", *turned[2], "z")}"/>'
+
+
+def _end(*steps: str | float) -> tuple[float, float, float, float]:
+    """Return where a path ends, and the direction in which it comes there."""
+    x = y = across = down = 0.0
+    at = 0
+    while at < len(steps):
+        letter = steps[at]
+        count = {"M": 2, "H": 1, "V": 1, "C": 6}[str(letter)]
+        numbers = [float(step) for step in steps[at + 1 : at + 1 + count]]
+        before = (x, y)
+        x = numbers[-2] if count > 1 else numbers[0] if letter == "H" else x
+        y = numbers[-1] if count > 1 or letter == "V" else y
+        across = float((x > before[0]) - (x < before[0])) if letter == "H" else float(count == 6)
+        down = float((y > before[1]) - (y < before[1])) if letter == "V" else 0.0
+        at += 1 + count
+    return x, y, across, down
 
 
 def path(*steps: str | float) -> str:

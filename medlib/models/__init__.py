@@ -7,6 +7,16 @@ from torch import nn
 
 from medlib.models.alexnet import AlexNet
 from medlib.models.checks import ModelError
+from medlib.models.densenet import (
+    DenseNet,
+    densenet121,
+    densenet169,
+    densenet201,
+    densenet_small,
+)
+from medlib.models.fcn import FCN, fcn8s, fcn16s, fcn32s
+from medlib.models.googlenet import GoogLeNet
+from medlib.models.inception_v3 import InceptionV3
 from medlib.models.lenet import LeNet5
 from medlib.models.resnet import (
     ResNet,
@@ -17,13 +27,36 @@ from medlib.models.resnet import (
     resnet152,
     resnet_small,
 )
+from medlib.models.segnet import SegNet
+from medlib.models.unet import UNet
+from medlib.models.vgg import (
+    VGG,
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
+from medlib.models.vit import VisionTransformer, vit_base, vit_small, vit_tiny
 
 __all__ = [
+    "FCN",
     "MODELS",
+    "SEGMENTERS",
+    "VGG",
     "AlexNet",
+    "DenseNet",
+    "GoogLeNet",
+    "InceptionV3",
     "LeNet5",
     "ModelError",
     "ResNet",
+    "SegNet",
+    "UNet",
+    "VisionTransformer",
     "count_parameters",
     "create",
     "options_of",
@@ -32,13 +65,37 @@ __all__ = [
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "lenet5": LeNet5,
     "alexnet": AlexNet,
+    "vgg11": vgg11,
+    "vgg11_bn": vgg11_bn,
+    "vgg13": vgg13,
+    "vgg13_bn": vgg13_bn,
+    "vgg16": vgg16,
+    "vgg16_bn": vgg16_bn,
+    "vgg19": vgg19,
+    "vgg19_bn": vgg19_bn,
+    "googlenet": GoogLeNet,
+    "inception_v3": InceptionV3,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
     "resnet101": resnet101,
     "resnet152": resnet152,
     "resnet_small": resnet_small,
+    "densenet121": densenet121,
+    "densenet169": densenet169,
+    "densenet201": densenet201,
+    "densenet_small": densenet_small,
+    "vit_tiny": vit_tiny,
+    "vit_small": vit_small,
+    "vit_base": vit_base,
+    "fcn32s": fcn32s,
+    "fcn16s": fcn16s,
+    "fcn8s": fcn8s,
+    "unet": UNet,
+    "segnet": SegNet,
 }
+# Those that name every pixel; all others name the whole image.
+SEGMENTERS = frozenset({"fcn32s", "fcn16s", "fcn8s", "unet", "segnet"})
 
 
 def create(
@@ -57,12 +114,14 @@ def create(
     image_size : int
         Height and width of the images in pixels.
     **options
-        What the network itself offers, such as ``width=`` of ``resnet_small``.
+        What the network itself offers, such as ``width=`` of ``resnet_small``; `options_of`
+        lists them.
 
     Returns
     -------
     nn.Module
-        Maps images ``(N, C, H, W)`` to logits ``(N, num_classes)``, randomly initialised.
+        Maps images ``(N, C, H, W)`` to logits, randomly initialised: ``(N, num_classes)``, or
+        ``(N, num_classes, H, W)`` where the name is one of `SEGMENTERS`.
 
     Raises
     ------
@@ -83,13 +142,17 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def options_of(name: str) -> list[str]:
-    """List the options that `create` passes on to a network, such as ``width``."""
+    """List the options that `create` passes on to a network, such as ``width``.
+
+    A function such as ``resnet18`` passes what it does not know on to the class that it returns.
+    """
     build = MODELS[name]
-    own = inspect.signature(build).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in own.values()):
-        own = {**own, **inspect.signature(ResNet).parameters}
-    shared = {"in_channels", "num_classes", "image_size", "block", "depths", "options"}
-    return [key for key in own if key not in shared]
+    own = inspect.signature(build)
+    named = dict(own.parameters)
+    if any(p.kind is p.VAR_KEYWORD for p in named.values()):
+        named |= inspect.signature(own.return_annotation).parameters
+    shared = {"in_channels", "num_classes", "image_size"}
+    return [key for key, p in named.items() if p.kind is p.KEYWORD_ONLY and key not in shared]
 
 
 def _check_options(name: str, options: dict[str, object]) -> None:

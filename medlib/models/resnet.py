@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from medlib.models.checks import ModelError, check_sizes, resolve_stem
+from medlib.models.layers import initialise
 
 
 class BasicBlock(nn.Module):
@@ -134,7 +135,7 @@ class ResNet(nn.Module):
             channels = width * 2**i * block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
-        _initialise(self)
+        initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``(N, C, H, W)`` to logits ``(N, num_classes)``."""
@@ -234,12 +235,3 @@ def _stage(
         width = channels * block.expansion
         blocks.append(block(width, channels, stride=1, skip=skip, norm=norm))
     return nn.Sequential(*blocks)
-
-
-def _initialise(model: nn.Module) -> None:
-    """Draw convolutions after He et al. (ICCV 2015), so that signals keep their variance."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
