@@ -30,7 +30,7 @@ import sys
 
 if importlib.util.find_spec("medlib") is None:
     origin = os.environ.get("MEDLIB_INSTALL_FROM", "git+{repository}")
-    command = [sys.executable, "-m", "pip", "install", "-q", f"medlib @ {{origin}}"]
+    command = [sys.executable, "-m", "pip", "install", "-q", origin]
     subprocess.run(command, check=True)
     importlib.invalidate_caches()"""
 

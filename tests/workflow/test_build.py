@@ -119,7 +119,13 @@ def test_ctrl_c_keeps_what_is_finished_and_a_second_build_is_refused(tiny_book):
     tiny_book.write("01-02-slow", good("01-02-slow", "import time; time.sleep(60)"))
     command = [sys.executable, "-m", "book.workflow.build", "--profile", "fast", "--cores", "2"]
     process = subprocess.Popen(
-        command, cwd=tiny_book.root, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tiny_book.root,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a shell that runs the tests in the background lets its children ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while "01-01-quick" not in stamps(tiny_book) and time.monotonic() < deadline:
