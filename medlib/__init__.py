@@ -18,6 +18,8 @@ _EXPORTS = {
     "evaluate_once": "medlib.evaluate",
     "evaluate_masks_once": "medlib.evaluate",
     "record": "medlib.results",
+    "long_scores": "medlib.long_runs",
+    "long_records": "medlib.long_runs",
     "show": "medlib.show",
 }
 

@@ -62,6 +62,8 @@ class Claim:
         A published number beside it.
     headline : bool
         Whether the table of results on the front page shows it; for a score only.
+    long : bool
+        Whether it is computed from the committed long runs: no execution of the chapter moves it.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Claim:
     seeds: int = 0
     reference: Reference | None = None
     headline: bool = False
+    long: bool = False
 
 
 def read_claims(path: Path | None = None) -> Mapping[str, Claim]:
@@ -226,6 +229,8 @@ def _check_scope(where: str, claim: Claim) -> None:
         raise ClaimsError(f"{where}: seeds must be a whole number >= 0, got {claim.seeds!r}")
     if not isinstance(claim.headline, bool) or (claim.headline and claim.kind != "score"):
         raise ClaimsError(f"{where}: headline must be true or false, and is for a score only")
+    if not isinstance(claim.long, bool) or (claim.long and claim.kind == "count"):
+        raise ClaimsError(f"{where}: long must be true or false, and is not for a count")
     if claim.kind == "count":
         return
     if not claim.data:

@@ -162,7 +162,7 @@ def _claim_reasons(folder: Path, claim: Claim, entry: Mapping[str, Any]) -> Iter
     if entry["synthetic"]:
         yield f"{where}: rests on phantoms"
     for name in (*entry.get("scores", ()), *entry.get("minus", ())):
-        if not (folder / name).is_file():
+        if not results.score_path(folder, name).is_file():
             yield f"{where}: its score file {name} is missing: run the chapter again"
 
 

@@ -49,6 +49,9 @@ class Recorded:
         return format_value(self.value, self.interval)
 
 
+LONG_SCORES = "long/"  # begins the name of a score file that lies with the long runs
+
+
 def record(
     claim_id: str,
     *,
@@ -91,6 +94,7 @@ def record(
     make = {"score": _score, "difference": _difference, "validation": _validation, "count": _count}
     entry = {"kind": claim.kind, "metric": claim.metric, "data": claim.data}
     entry |= make[claim.kind](active, claim, **given)
+    entry |= _long_entry(claim, entry)
     _update(active, lambda document: _add_claim(document, claim_id, entry))
     return Recorded(entry["value"], _pair(entry["interval"]), tuple(entry["values"]))
 
@@ -221,6 +225,23 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
 def published_dir(profile: str) -> Path:
     """Return the folder of the published edition, ``results/<profile>``; it need not exist."""
     return paths.package_file("results") / profile
+
+
+def score_path(folder: Path, name: str, long: Path | None = None) -> Path:
+    """Return the score file that a claim names.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the score files of the claim's chapter lie.
+    name : str
+        As `record` wrote it.
+    long : Path, optional
+        The edition of the long runs; ``results/long`` where omitted.
+    """
+    if not name.startswith(LONG_SCORES):
+        return folder / name
+    return (long or published_dir("long")) / "scores" / name.removeprefix(LONG_SCORES)
 
 
 def score_values(scores: "Sequence[Scores]", metric: str) -> list[float]:
@@ -379,8 +400,24 @@ def _stored(scores: "Sequence[Scores] | Scores") -> "list[Scores]":
 
 
 def _file_name(scores: "Scores") -> str:
+    """Return what a claim calls a score file; one of the long runs with its chapter before it."""
     assert scores.path is not None  # checked where the scores came in
+    committed = published_dir("long") / "scores"
+    if scores.path.is_relative_to(committed):
+        return LONG_SCORES + scores.path.relative_to(committed).as_posix()
     return scores.path.name
+
+
+def _long_entry(claim: Claim, entry: dict[str, Any]) -> dict[str, Any]:
+    """Mark an entry that rests on the long runs; refuse one that rests on them in part only."""
+    names = [*entry.get("scores", ()), *entry.get("minus", ())]
+    from_long = [name.startswith(LONG_SCORES) for name in names]
+    if from_long and not (all(from_long) if claim.long else not any(from_long)):
+        raise MedlibError(
+            f"claim {claim.id!r}: in claims.yml it says long: {str(claim.long).lower()}, but its "
+            f"scores are {', '.join(names)}: a claim rests on long runs wholly or not at all"
+        )
+    return {"long": True, "synthetic": False} if claim.long else {}
 
 
 def _is_synthetic(active: "Run", claim: Claim) -> bool:

@@ -285,9 +285,13 @@ def tolerances(
     dict of str to dict
         By claim id: ``tests`` (the number of claims that can move) and, for ``same_seeds`` and
         ``new_seeds``, either ``sd``, ``df``, ``half_width``, ``detects`` or ``cannot_tell``.
-        Counts are exact and have none.
+        Counts are exact and have none; nor have claims that rest on committed long runs.
     """
-    moving = {key: item for key, item in claims.items() if item["kind"] != "count"}
+    moving = {
+        key: item
+        for key, item in claims.items()
+        if item["kind"] != "count" and not item.get("long")
+    }
     numeric = spreads(list(_numeric_samples(moving, spread)))
     seeded: dict[str, Spread] = {}
     for kind in {claim["kind"] for claim in moving.values()}:
@@ -384,7 +388,7 @@ def _chapter_spread(chapter: str, runs: Mapping[str, Mapping[str, Any]]) -> dict
     claims = {}
     for key, claim in runs[BASE]["claims"].items():
         others = [document["claims"].get(key) for document in runs.values()]
-        if claim["kind"] == "count" or None in others:
+        if claim["kind"] == "count" or claim.get("long") or None in others:
             continue
         if any(other["seeds"] != claim["seeds"] for other in others):
             raise MedlibError(f"{chapter}: claim {key!r} was run with other seeds: run all alike")

@@ -195,8 +195,9 @@ def judge(claim: Claim, published: Mapping[str, Any] | None, new: Mapping[str, A
         return _unknown(claim, reason, published, new)
     difference = abs(new["value"] - published["value"])
     same = difference <= IDENTICAL * max(1.0, abs(published["value"]))
-    if claim.kind == "count":
-        status = (REPRODUCED, "the same count") if same else (DIFFERS, "a count is exact")
+    if claim.kind == "count" or claim.long:
+        what = "computed from the committed long runs" if claim.long else "the same count"
+        status = (REPRODUCED, what) if same else (DIFFERS, "it is exact, no run may move it")
         return _verdict(claim, *status, published, new)
     if new["seeds"] == published["seeds"]:
         return _judge_same_seeds(claim, published, new, difference, same)
@@ -297,7 +298,9 @@ def _not_comparable(
             return f"claims.yml has another {changed[0]} than {where}: run or publish again"
     if len(new["seeds"]) < claim.seeds:
         return f"too few seeds: {len(new['seeds'])} of {claim.seeds}"
-    if claim.kind != "count" and "tolerance" not in published:
+    if bool(published.get("long")) != claim.long:
+        return "claims.yml and the edition disagree on whether it is long: publish again"
+    if claim.kind != "count" and not claim.long and "tolerance" not in published:
         return "published without a tolerance: publish again"
     if new.get("n") != published.get("n"):
         return f"other test cases: {new.get('n')}, published with {published.get('n')}"
@@ -431,7 +434,8 @@ def _check_claims(
                 yield f"claim {key}: the mean of its values is {mean}, published {entry['value']}"
             continue
         names = [*entry["scores"], *entry["minus"]]
-        if any(name in broken or name not in document.get("files", {}) for name in names):
+        own = [name for name in names if not name.startswith(results.LONG_SCORES)]
+        if any(name in broken or name not in document.get("files", {}) for name in own):
             yield f"claim {key}: cannot be re-scored, its score files are not as published"
             continue
         try:
@@ -444,8 +448,9 @@ def rescored(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Recompute value, values and interval of a claim from the score files in a folder."""
     from medlib.evaluate import read_scores
 
-    left = [read_scores(folder / name) for name in entry["scores"]]
-    right = [read_scores(folder / name) for name in entry["minus"]]
+    long = folder.parents[2] / LONG  # results/cpu/scores/CHAPTER lies beside results/long
+    left = [read_scores(results.score_path(folder, name, long)) for name in entry["scores"]]
+    right = [read_scores(results.score_path(folder, name, long)) for name in entry["minus"]]
     metric, resamples = entry["metric"], entry["resamples"]
     if right:
         values = results.difference_values(left, right, metric)

@@ -19,6 +19,7 @@ from book.workflow import chapters, imports, source
 from medlib import data, paths
 from medlib.profiles import profile_named
 
+LONG_READER = "medlib.long_runs"
 VERSIONED = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib")
 
 
@@ -27,13 +28,15 @@ def fingerprint(stem: str, profile: str, seed: int, device: str) -> dict:
     notebook = source.read(chapters.chapter(stem).source)
     code = "\n".join(source.plain_python(cell.source) for cell in source.code_cells(notebook))
     names = cards_named(code)
+    modules = imports.reached(code)
     return {
         "chapter": stem,
         "profile": {"name": profile, "workload": repr(profile_named(profile))},
         "seed": seed,
         "device": device,
         "source": hashlib.sha256(source.text(notebook).encode()).hexdigest()[:16],
-        "medlib": {name: imports.module_hash(name) for name in sorted(imports.reached(code))},
+        "medlib": {name: imports.module_hash(name) for name in sorted(modules)},
+        "long": long_edition() if LONG_READER in modules else "",
         "executor": imports.code_hash(Path(__file__).with_name("execute.py").read_text("utf-8")),
         "claims": claims_of(stem),
         "cards": {name: _file_hash(f"data/{name}.yml") for name in names},
@@ -48,10 +51,18 @@ def cards_named(code: str) -> list[str]:
     return sorted(name for name in data.cards() if name in strings)
 
 
+def long_edition() -> str:
+    """Return a hash of the committed long runs, whose documents name the digest of each file."""
+    digest = hashlib.sha256()
+    for path in sorted(paths.package_file("results/long").rglob("*.json")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def claims_of(stem: str) -> list[dict]:
     """Return the parts of a chapter's claims that the run depends on (not their wording)."""
     return [
-        {key: claim.get(key) for key in ("id", "kind", "metric", "data", "seeds")}
+        {key: claim.get(key) for key in ("id", "kind", "metric", "data", "seeds", "long")}
         for claim in _claims()
         if claim.get("chapter") == stem
     ]

@@ -1,10 +1,11 @@
 """Run the long jobs that are missing: resumable, killable at any time, each scored once.
 
-``make results`` calls ``python -m book.workflow.long``. A job of `long_jobs.JOBS` runs in a process
-of its own, on one thread, at the lowest priority; the cheapest is first, two run at a time at most.
-A process works on a job for twenty minutes and is then stopped behind its next checkpoint, so that
-others get their turn. What is done is never done again: a finished job has a record, a published
-one stands in ``results/long``, and the test split of a job is looked at once over all sessions.
+``make results`` calls ``python -m book.workflow.long``. A job of `long_table.JOBS` runs in a
+process of its own, on one thread, at the lowest priority; the cheapest is first, two run at a time
+at most. A process works on a job for twenty minutes and is then stopped behind its next checkpoint,
+so that others get their turn. What is done is never done again: a finished job has a record, a
+published one stands in ``results/long``, and the test split of a job is looked at once over all
+sessions.
 """
 
 import argparse
@@ -25,10 +26,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
-from book.workflow.long_jobs import JOBS, Job
-from medlib import data, metrics, paths, results, run
+from book.workflow.long_jobs import Job
+from book.workflow.long_table import JOBS
+from medlib import data, paths, results, run
 from medlib.errors import DataUnavailable, MedlibError
-from medlib.evaluate import Scores, evaluate_once, read_scores
+from medlib.evaluate import Scores, read_scores
 
 SLICE = 20.0  # minutes that a process works on a job before others get their turn
 WORKERS = 2
@@ -100,13 +102,9 @@ def work(job: Job, dataset: data.Dataset, commit: str | None) -> dict[str, Any]:
         began = time.process_time(), datetime.datetime.now(datetime.UTC)
         note_session(job, began[1].isoformat("T", "seconds"), commit)
         predictor, details = job.predictor(dataset, folder())
-        val = predictor.predict_proba(dataset.val.images)
         record = {"schema": 1, "job": job.id, "chapter": job.chapter, **details}
         record |= {"model_id": job.model_id, "data": job.data, "seed": job.seed}
-        record["validation"] = {
-            "auc": metrics.auc(dataset.val.labels, val),
-            "accuracy": metrics.accuracy(dataset.val.labels, val),
-        }
+        record |= {"variant": job.variant, "validation": job.validate(predictor, dataset)}
         record["synthetic"] = dataset.synthetic
         seconds = round(time.process_time() - began[0], 1)
         record["stamp"] = stamp(job, commit) | {"processor_seconds_last_session": seconds}
@@ -127,7 +125,7 @@ def score(job: Job, predictor: Any, dataset: data.Dataset) -> Path:
         name = f"{job.id}__phantom.csv" if dataset.synthetic else f"{job.id}.csv"
         path = Path(opened.build) / "scores" / job.chapter / name
         if not path.exists():
-            evaluate_once(predictor, dataset, model_id=job.model_id, seed=job.seed)
+            job.look(predictor, dataset)
         return path
 
 

@@ -1,12 +1,12 @@
 """The jobs of the long runs: what each trains or combines, and what it takes.
 
-A job writes one file of scores. All are listed in `JOBS`; `book.workflow.long` runs them.
+A job writes one file of scores. `long_table.JOBS` lists them all; `book.workflow.long` runs them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -19,10 +19,15 @@ from book.workflow.long_models import (
     new_network,
     views,
 )
+from medlib import metrics, segmentation
+from medlib.baselines import ConstantPredictor, HistogramRegression, PixelNeighbours
+from medlib.cases import VARIANT, Cases
 from medlib.checkpoint import read_checkpoint, write_checkpoint
 from medlib.data import Dataset
+from medlib.evaluate import Scores, evaluate_masks_once, evaluate_once
+from medlib.paths import score_file
 from medlib.recipe import Recipe
-from medlib.train import fit
+from medlib.train import fit, predict_masks
 
 BENCHMARK = "04-08-benchmark"
 
@@ -47,10 +52,13 @@ class Job:
     minutes: float
     chapter: str = BENCHMARK
 
+    variant: ClassVar[str] = ""  # "masks" for a job whose masks are judged
+
     @property
     def id(self) -> str:
         """Name of the job and of its files."""
-        return f"{self.model_id}__{self.data}__seed{self.seed}"
+        named = score_file(self.model_id, self.data, self.seed, self.variant)
+        return named.removesuffix(".csv")
 
     @property
     def needs(self) -> tuple["Training", ...]:
@@ -69,25 +77,66 @@ class Job:
         """
         raise NotImplementedError
 
+    def validate(self, predictor: Predictor, dataset: Dataset) -> dict[str, float]:
+        """Return what the record says of the validation split."""
+        labels, found = dataset.val.labels, predictor.predict_proba(dataset.val.images)
+        return {"auc": metrics.auc(labels, found), "accuracy": metrics.accuracy(labels, found)}
+
+    def look(self, predictor: Predictor, dataset: Dataset) -> Scores | Cases:
+        """Score the test split, once."""
+        return evaluate_once(predictor, dataset, model_id=self.model_id, seed=self.seed)
+
+
+class JudgesMasks:
+    """What a job does whose predictor, a network, is judged by its masks."""
+
+    variant: ClassVar[str] = VARIANT
+
+    def validate(self, predictor: nn.Module, dataset: Dataset) -> dict[str, float]:
+        """Return the overlap of found and true masks of the validation split."""
+        masks = dataset.val.masks
+        found = segmentation.dice(masks > 0, predict_masks(predictor, dataset.val.images) > 0)
+        lesions = (masks > 0).any((1, 2))
+        return {"dice": float(found.mean()), "lesion_dice": float(found[lesions].mean())}
+
+    def look(self, predictor: nn.Module, dataset: Dataset) -> Cases:
+        """Judge the masks of the test split, once."""
+        return evaluate_masks_once(predictor, dataset, model_id=self.model_id, seed=self.seed)
+
 
 @dataclass(frozen=True)
 class Training(Job):
-    """A network, trained; it goes on at its last checkpoint."""
+    """A network, trained; it goes on at its last checkpoint.
+
+    Attributes
+    ----------
+    recipe, network, options
+        How and what; see `medlib.models.create`.
+    around : tuple of str
+        What the network is wrapped into, from the inside; see `long_models.WRAPPERS`.
+    target : str
+        What is learned; see `medlib.train.fit`.
+    """
 
     recipe: Recipe = field(default_factory=Recipe)
     network: str = "resnet_small"
     options: dict[str, object] = field(default_factory=dict)
+    around: tuple[str, ...] = ()
+    target: str = "label"
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Train the network, or go on with it; see `Job.predictor`."""
         model, history = self.trained(dataset, folder)
-        details = {"network": self.network, "options": self.options}
-        details |= {"recipe": self.recipe.as_dict(), "history": history}
-        return Network(model, dataset.task), details
+        return Network(model, dataset.task), self.details(history)
+
+    def details(self, history: dict[str, Any]) -> dict[str, Any]:
+        """Return what the record says of the training."""
+        found = {"network": self.network, "options": self.options, "around": list(self.around)}
+        return found | {"recipe": self.recipe.as_dict(), "history": history}
 
     def trained(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         """Return the trained network and its history; a finished one is only read."""
-        model = new_network(self.network, self.options, dataset, self.seed)
+        model = new_network(self.network, self.options, dataset, self.seed, self.around)
         weights = folder / self.id / "weights.pt"
         if weights.exists():
             content = read_checkpoint(weights)
@@ -95,11 +144,71 @@ class Training(Job):
             return model.eval(), content["history"]
         checkpoint = folder / self.id / "checkpoint.pt"
         found = fit(
-            model, dataset, self.recipe, seed=self.seed, checkpoint=checkpoint, progress=False
-        )
+            model, dataset, self.recipe, target=self.target, seed=self.seed,
+            checkpoint=checkpoint, progress=False,
+        )  # fmt: skip
         write_checkpoint(weights, {"model": model.state_dict(), "history": found.to_dict()})
         checkpoint.unlink(missing_ok=True)
         return model, found.to_dict()
+
+
+@dataclass(frozen=True)
+class Segmentation(JudgesMasks, Training):
+    """A network that finds the lesion."""
+
+    target: str = "mask"
+
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+        """Train the network; see `Job.predictor`."""
+        model, history = self.trained(dataset, folder)
+        return model, self.details(history)
+
+
+@dataclass(frozen=True)
+class MaskOfTwoHeads(JudgesMasks, Job):
+    """The masks of a network whose labels another job has scored."""
+
+    member: Training | None = None
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """The network."""
+        return (self.member,) if self.member else ()
+
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+        """Read the network's weights; see `Job.predictor`."""
+        (member,) = self.needs
+        return member.trained(dataset, folder)[0], {"members": [member.id]}
+
+
+@dataclass(frozen=True)
+class Classical(Job):
+    """A classifier of hand-made features; `model_id` names its family."""
+
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
+        """Choose by cross-validation and fit; see `Job.predictor`."""
+        from book.workflow.long_classical import fitted
+
+        train = dataset.train
+        model, chosen = fitted(self.model_id, train.images, train.labels, self.seed)
+        return model, {"chosen": asdict(chosen)}
+
+
+BASELINES = {
+    "constant": ConstantPredictor,
+    "histogram": HistogramRegression,
+    "pixel-neighbours": PixelNeighbours,
+}
+
+
+@dataclass(frozen=True)
+class Baseline(Job):
+    """An answer that needs no learning of shapes; `model_id` is a key of `BASELINES`."""
+
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
+        """Fit it; see `Job.predictor`."""
+        model = BASELINES[self.model_id]()
+        return model.fit(dataset.train.images, dataset.train.labels), {}
 
 
 @dataclass(frozen=True)
@@ -192,6 +301,3 @@ def combined_jobs() -> Iterator[Combination]:
             over_views=True,
             probe_size=size,
         )
-
-
-JOBS: tuple[Job, ...] = (*small_jobs(), *combined_jobs(), *published_jobs())

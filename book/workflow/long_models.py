@@ -14,7 +14,7 @@ from torch import nn
 
 from medlib.augment import Augment
 from medlib.data import Dataset, Split
-from medlib.models import create
+from medlib.models import SEGMENTERS, PooledMaps, Reduced, TwoHeads, create
 from medlib.recipe import Recipe
 from medlib.train import predict_proba, seed_everything
 
@@ -149,16 +149,47 @@ def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
     return images[..., rows[:, None], columns]
 
 
-def new_network(name: str, options: dict[str, object], data: Dataset, seed: int) -> nn.Module:
-    """Return an untrained network for a data set; the seed decides its weights."""
+# from the inside to the outside
+WRAPPERS: dict[str, Callable[[nn.Module, Dataset], nn.Module]] = {
+    "pooled": lambda network, data: PooledMaps(network),
+    "two heads": lambda network, data: TwoHeads(network, num_classes=data.num_classes),
+    "reduced": lambda network, data: Reduced(network),
+}
+
+
+def new_network(
+    name: str,
+    options: dict[str, object],
+    data: Dataset,
+    seed: int,
+    around: Sequence[str] = (),
+) -> nn.Module:
+    """Return an untrained network for a data set; the seed decides its weights.
+
+    Parameters
+    ----------
+    name, options
+        See `medlib.models.create`.
+    data : Dataset
+        Decides channels, classes and size.
+    seed : int
+        Decides the weights.
+    around : sequence of str
+        Keys of `WRAPPERS`: ``"pooled"`` makes a segmenter a classifier, ``"two heads"`` lets it do
+        both, ``"reduced"`` shows it half as many pixels along each side.
+    """
     seed_everything(seed)
-    return create(
+    finds_lesions = name in SEGMENTERS and "pooled" not in around
+    network = create(
         name,
         in_channels=data.in_channels,
-        num_classes=data.num_classes,
-        image_size=data.image_size,
+        num_classes=2 if finds_lesions else data.num_classes,
+        image_size=data.image_size // 2 if "reduced" in around else data.image_size,
         **options,
     )
+    for wrapper in around:
+        network = WRAPPERS[wrapper](network, data)
+    return network
 
 
 def turned(recipe: Recipe) -> Recipe:

@@ -12,8 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from book.workflow import long, long_models, long_validate
-from book.workflow.long_jobs import CHOSEN, JOBS, RECIPES, Combination, Training
+from book.workflow import long, long_jobs, long_models, long_validate
+from book.workflow.long_architectures import (
+    MASK_RECIPE,
+    SEEDS,
+    SETS,
+    ablation_jobs,
+    architecture_jobs,
+    mask_jobs,
+)
+from book.workflow.long_classical import DESCRIPTORS, GRIDS, fitted
+from book.workflow.long_jobs import BASELINES, CHOSEN, RECIPES, Baseline, Combination, Training
+from book.workflow.long_table import JOBS
 from medlib import paths, results
 from medlib import run as run_module
 from medlib.augment import Augment
@@ -105,7 +115,7 @@ def accesses(build):
 def test_the_test_split_is_looked_at_once_over_all_processes(build, monkeypatch):
     record = long.work(FIRST, tiny_set(), None)
     assert record["scores"] == scores_file(build).name
-    monkeypatch.setattr(long, "evaluate_once", lambda *a, **k: pytest.fail("a second look"))
+    monkeypatch.setattr(long_jobs, "evaluate_once", lambda *a, **k: pytest.fail("a second look"))
     assert long.work(FIRST, tiny_set(), None) == record
     long.record_file(FIRST).unlink()  # killed between scores and record
     again = long.work(FIRST, tiny_set(), None)
@@ -290,6 +300,61 @@ def test_the_table_of_jobs_is_what_was_announced():
     published = [job for job in JOBS if job.model_id == "resnet18"]
     assert len(published) == 7
     assert all(job.recipe == Recipe.medmnist() and not job.recipe.amp for job in published)
+
+
+def test_every_architecture_stands_under_one_budget():
+    arms = [job for job in architecture_jobs()]
+    assert {job.data for job in arms} == set(SETS)
+    assert all(job.recipe == Recipe.small() for job in (*arms, *ablation_jobs()))
+    assert {seed for seed in SEEDS} == {job.seed for job in arms}
+    assert len(list(ablation_jobs())) == 8 * len(SETS) * len(SEEDS)
+    budgets = {(job.recipe.min_steps, job.recipe.batch_size) for job in mask_jobs() if has(job)}
+    assert budgets == {(MASK_RECIPE.min_steps, MASK_RECIPE.batch_size)}
+
+
+def has(job):
+    """Tell whether a job trains."""
+    return isinstance(job, Training)
+
+
+@pytest.mark.parametrize("model_id", ["fcn8s", "unet-two-heads", "plain", "fcn8s-pooled"])
+def test_jobs_on_masks_learn_and_are_judged(model_id, build, monkeypatch):
+    dataset = phantom_like(card("busi128")).subset(24)
+    job = next(job for job in mask_jobs() if job.model_id == model_id and has(job))
+    record = long.work(replace(job, recipe=job.recipe.capped(2)), dataset, None)
+    assert record["synthetic"]
+    judged = {"dice", "lesion_dice"} if job.variant else {"auc", "accuracy"}
+    assert set(record["validation"]) == judged
+    assert (record["variant"] == "masks") == (model_id == "fcn8s")
+
+
+def test_two_heads_are_looked_at_through_both_doors(build):
+    dataset = phantom_like(card("busi128")).subset(24)
+    label, mask = (job for job in mask_jobs() if job.model_id == "unet-two-heads" and not job.seed)
+    label = replace(label, recipe=label.recipe.capped(2))
+    assert mask.needs[0].id == label.id
+    long.work(label, dataset, None)
+    long.work(replace(mask, member=label), dataset, None)
+    looks = results.read_json(build / "results" / f"{label.chapter}.json")["accesses"]
+    assert sorted(look["variant"] for look in looks) == ["", "masks"]
+
+
+@pytest.mark.parametrize("family", GRIDS)
+@pytest.mark.parametrize("name", ["breastmnist", "retinamnist"])
+def test_a_classifier_without_a_network_is_chosen_on_training_images(family, name):
+    train = phantom_like(card(name)).subset(80).train
+    model, chosen = fitted(family, train.images, train.labels, seed=0)
+    found = model.predict_proba(train.images)
+    assert found.shape == (len(train), train.labels.max() + 1)
+    assert chosen.descriptor in DESCRIPTORS
+    assert 0 <= chosen.auc <= 1
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_trivial_baselines_are_jobs(name, build):
+    job = Baseline(name, "breastmnist", 0, 0.1, "03-10-side-by-side")
+    record = long.work(job, tiny_set(), None)
+    assert record["validation"]["auc"] == 0.5 or name != "constant"
 
 
 def test_the_jobs_use_what_validation_decided():
