@@ -139,11 +139,11 @@ def begin(
     return _active
 
 
-def resume(chapter: str, *, seed: int = 0) -> Run:
+def resume(chapter: str, *, seed: int = 0, device: str = "cpu") -> Run:
     """Open the run that the long jobs of a chapter share, over all processes and sessions.
 
     Unlike `begin` it keeps the results file, and a test split that an earlier process has scored
-    stays used: see `medlib.evaluate.evaluate_once`. Long runs use the CPU.
+    stays used: see `medlib.evaluate.evaluate_once`.
 
     Parameters
     ----------
@@ -151,12 +151,14 @@ def resume(chapter: str, *, seed: int = 0) -> Run:
         File name of the chapter without its ending.
     seed : int
         Seed of the job that the process runs.
+    device : {"auto", "cpu", "cuda"}
+        Where it predicts; most long runs are made for a CPU.
     """
     global _active
     from medlib import results, train
 
     build = paths.build_dir(LONG.name)
-    _active = Run(chapter, LONG, (seed,), "cpu", build, resumed=True)
+    _active = Run(chapter, LONG, (seed,), resolve_device(device), build, resumed=True)
     train.seed_everything(seed)
     if not results.results_file(_active).exists():
         results.open_results(_active)

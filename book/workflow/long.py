@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
@@ -57,14 +58,24 @@ def published_file(job: Job) -> Path:
 
 
 def state(job: Job) -> str:
-    """Return ``published``, ``done``, ``begun``, ``data missing`` or ``to do``."""
+    """Return ``published``, ``done``, ``begun``, ``no GPU``, ``data missing`` or ``to do``."""
     if published_file(job).exists():
         return "published"
     if record_file(job).exists():
         return "done"
+    if job.device == "cuda" and not has_gpu():
+        return "no GPU"
     if data.data_status([job.data])[job.data] == "missing":
         return "data missing"
     return "begun" if (folder() / job.id / "checkpoint.pt").exists() else "to do"
+
+
+@cache
+def has_gpu() -> bool:
+    """Tell whether this machine has a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def pending(jobs: Sequence[Job]) -> list[Job]:
@@ -120,7 +131,7 @@ def score(job: Job, predictor: Any, dataset: data.Dataset) -> Path:
     """
     log = paths.build_dir("long") / "results" / f".{job.chapter}.lock"
     with exclusive(log, wait=True):
-        opened = run.resume(job.chapter, seed=job.seed)
+        opened = run.resume(job.chapter, seed=job.seed, device=job.device)
         opened.synthetic = opened.synthetic or dataset.synthetic
         name = f"{job.id}__phantom.csv" if dataset.synthetic else f"{job.id}.csv"
         path = Path(opened.build) / "scores" / job.chapter / name
@@ -211,7 +222,7 @@ def work_alone(job: Job) -> int:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     commit = frozen_commit()
     try:
-        work(job, data.load(job.data), commit)
+        work(job, data.load(job.data, job.image_size), commit)
     except DataUnavailable as error:
         print(f"{job.id}: {error}")
         return 2

@@ -3,7 +3,8 @@
 Classifiers see the three small sets at 28 pixels: `Recipe.small` for all of them, at least 1,000
 steps of 32 images, at widths that two cores can train. Nothing is tuned for a single network. The
 ablation varies depth, shortcut and batch normalisation of one plain network. Segmenters and the
-classifiers made of them see busi128 at 64 pixels. All settings stand here before any score.
+classifiers made of them see busi128 at 64 pixels. Stock sizes at 224 pixels wait for a GPU. All
+settings stand here before any score.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import replace
 from itertools import product
 
 from book.workflow.long_jobs import (
+    AtFullSize,
     Baseline,
     Classical,
     Job,
@@ -55,6 +57,18 @@ SEGMENTERS: dict[str, tuple[str, dict[str, object], float]] = {
     "unet": ("unet", {"width": 16}, 2.9),
     "segnet": ("segnet", {"width": 16}, 2.7),
 }
+
+
+# stock sizes as published, on native images of 224 pixels
+STOCK = ("alexnet", "vgg16_bn", "googlenet", "inception_v3", "resnet18", "resnet50", "densenet121")
+STOCK_RECIPE = replace(Recipe.small(), amp=True)
+
+
+def stock_jobs() -> Iterator[Job]:
+    """Yield the stock networks at 224 pixels, three seeds; a machine without a GPU leaves them."""
+    for name, network, seed in product(SETS, STOCK, SEEDS):
+        model_id = f"{network.replace('_', '-')}-224"
+        yield AtFullSize(model_id, name, seed, 5.0, COMPARISON, STOCK_RECIPE, network)
 
 
 def architecture_jobs() -> Iterator[Job]:

@@ -52,6 +52,8 @@ class Job:
     minutes: float
     chapter: str = BENCHMARK
 
+    device: ClassVar[str] = "cpu"  # "cuda" for a job that waits for a GPU
+    image_size: ClassVar[int | None] = None  # None for the size of the card
     variant: ClassVar[str] = ""  # "masks" for a job whose masks are judged
 
     @property
@@ -145,11 +147,19 @@ class Training(Job):
         checkpoint = folder / self.id / "checkpoint.pt"
         found = fit(
             model, dataset, self.recipe, target=self.target, seed=self.seed,
-            checkpoint=checkpoint, progress=False,
+            device=self.device, checkpoint=checkpoint, progress=False,
         )  # fmt: skip
         write_checkpoint(weights, {"model": model.state_dict(), "history": found.to_dict()})
         checkpoint.unlink(missing_ok=True)
         return model, found.to_dict()
+
+
+@dataclass(frozen=True)
+class AtFullSize(Training):
+    """A stock network on images of 224 pixels, for a machine with a GPU."""
+
+    device: ClassVar[str] = "cuda"
+    image_size: ClassVar[int | None] = 224
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from book.workflow.long_architectures import (
     architecture_jobs,
     classical_jobs,
     mask_jobs,
+    stock_jobs,
 )
 from book.workflow.long_jobs import Job, combined_jobs, published_jobs, small_jobs
 
@@ -16,4 +17,5 @@ JOBS: tuple[Job, ...] = (
     *ablation_jobs(),
     *mask_jobs(),
     *published_jobs(),
+    *stock_jobs(),
 )

@@ -17,12 +17,22 @@ from book.workflow.long_architectures import (
     MASK_RECIPE,
     SEEDS,
     SETS,
+    STOCK,
     ablation_jobs,
     architecture_jobs,
     mask_jobs,
+    stock_jobs,
 )
 from book.workflow.long_classical import DESCRIPTORS, GRIDS, fitted
-from book.workflow.long_jobs import BASELINES, CHOSEN, RECIPES, Baseline, Combination, Training
+from book.workflow.long_jobs import (
+    BASELINES,
+    CHOSEN,
+    RECIPES,
+    AtFullSize,
+    Baseline,
+    Combination,
+    Training,
+)
 from book.workflow.long_table import JOBS
 from medlib import paths, results
 from medlib import run as run_module
@@ -384,3 +394,26 @@ def test_the_summary_compares_on_the_same_splits():
     lines = {line["candidate"]: line for line in long_validate.summary(rows)}
     assert lines["seeds"]["gain"] == pytest.approx(0.1)
     assert lines["single"]["gain"] == 0
+
+
+def test_stock_sizes_wait_for_a_gpu(build, monkeypatch):
+    jobs = list(stock_jobs())
+    assert len({job.id for job in jobs}) == len(jobs) == len(STOCK) * len(SETS) * len(SEEDS)
+    monkeypatch.setattr(long, "has_gpu", lambda: False)
+    assert {long.state(job) for job in jobs} == {"no GPU"}
+    assert long.pending(jobs) == []
+    monkeypatch.setattr(long, "has_gpu", lambda: True)
+    assert "no GPU" not in {long.state(job) for job in jobs}
+
+
+@pytest.mark.parametrize(
+    "network", ["resnet18", *(pytest.param(n, marks=pytest.mark.proofs) for n in STOCK[:4])]
+)
+def test_stock_sizes_take_the_same_way_on_a_cpu(network, build, monkeypatch):
+    monkeypatch.setattr(AtFullSize, "device", "cpu")
+    job = next(job for job in stock_jobs() if job.network == network)
+    images = phantom_like(card(job.data).at_size(job.image_size)).subset(8)
+    assert images.train.images.shape[-1] == 224
+    capped = replace(job, recipe=replace(job.recipe.capped(1), batch_size=4))
+    record = long.work(capped, images, None)
+    assert set(record["validation"]) == {"auc", "accuracy"}
