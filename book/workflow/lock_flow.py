@@ -25,6 +25,7 @@ SINK = re.compile(
 NO_SINK = {"select_dtypes"}
 SOURCE_NAMES = {
     *("evaluate_once", "evaluate_masks_once", "evaluate_audit", "read_scores", "shown"),
+    "long_scores",
 }
 MUTATORS = {
     *("append", "extend", "insert", "add", "update", "setdefault", "appendleft", "extendleft"),
