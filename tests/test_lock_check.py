@@ -334,7 +334,7 @@ FLOWS = {
     "setattr": "class A: pass\na = A()\nsetattr(a, 'b', scores)\nfit(model, breast, a)",
     "unbound append": "rows = []\nlist.append(rows, scores)\nfit(model, breast, rows)",
     "shown": "fit(model, breast, shown([scores])[0])",
-    "long runs": "choose_epoch(medlib.long_scores('03-10-x', 'vgg', 'breastmnist')[0].value('auc'))",
+    "long runs": "choose_epoch(medlib.long_scores('03-10-x', 'vgg', 'toy')[0].value('auc'))",
     "recorded": "r = record('x', scores=[scores])\nfit(model, breast, r.value)",
     "zip": "for r, s in zip([1, 2], [scores, scores]):\n    fit(model, breast, s)",
     "hand-made step": (
