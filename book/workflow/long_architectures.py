@@ -35,6 +35,7 @@ ARMS: dict[str, tuple[str, dict[str, object], tuple[str, ...], float]] = {
     "vgg16-bn-w8": ("vgg16_bn", {"width": 8, "hidden": 128}, (), 0.9),
     "googlenet-w8": ("googlenet", {"width": 8, "stem": "half"}, (), 1.5),
     "inception-v3-w4": ("inception_v3", {"width": 4, "stem": "half"}, (), 2.0),
+    "plain-small": ("resnet_small", {"skip": False}, (), 0.5),
     "resnet18-w16": ("resnet18", {"width": 16, "stem": "half"}, (), 0.6),
     "densenet-small": ("densenet_small", {}, (), 1.0),
     "fcn8s-w8": ("fcn8s", {"width": 8, "hidden": 64}, ("pooled",), 1.5),
