@@ -45,8 +45,13 @@ def long_scores(chapter: str, model_id: str, data: str, variant: str = "") -> li
     return found
 
 
-def long_records(model_id: str, data: str) -> list[dict[str, Any]]:
+def long_records(model_id: str, data: str, variant: str = "") -> list[dict[str, Any]]:
     """Read how one model was trained on one set: a record a seed.
+
+    Parameters
+    ----------
+    model_id, data, variant : str
+        As in `long_scores`; a segmenter's records have the variant ``"masks"``.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def long_records(model_id: str, data: str) -> list[dict[str, Any]]:
         Where there is none.
     """
     folder = results.published_dir("long") / "jobs"
-    found = [results.read_json(path) for path in _files(folder, model_id, data, "", "json")]
+    found = [results.read_json(path) for path in _files(folder, model_id, data, variant, "json")]
     if not found:
         raise MedlibError(f"no long run has a record of {model_id} on {data} in {folder}")
     return [record for record in found if record is not None]

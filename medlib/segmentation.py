@@ -38,6 +38,25 @@ def class_dice(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
     return _share(2 * common, (truth > 0).sum((1, 2)) + (found > 0).sum((1, 2)))
 
 
+def choose_threshold(truth: np.ndarray, heat: np.ndarray) -> float:
+    """Return the threshold at which maps have the largest mean Dice coefficient.
+
+    Parameters
+    ----------
+    truth : ndarray
+        ``(N, H, W)`` bool: masks that may be looked at, those of a validation split.
+    heat : ndarray
+        ``(N, H, W)`` from 0 to 1; what lies above the threshold is the mask.
+
+    Returns
+    -------
+    float
+        One of 0.05, 0.1, ..., 0.95; of several equally good ones the smallest.
+    """
+    grid = [round(step / 20, 2) for step in range(1, 20)]
+    return max(grid, key=lambda threshold: dice(truth, heat > threshold).mean())
+
+
 def hausdorff(truth: np.ndarray, found: np.ndarray, percentile: float = 100) -> np.ndarray:
     """Return the Hausdorff distance of the outlines in pixels, ``(N,)`` float64.
 

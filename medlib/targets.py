@@ -164,7 +164,7 @@ class MaskTarget:
     def _numbers(self, split: "Split") -> np.ndarray:
         """Return the number of each image's class among the classes of lesions, uint8."""
         table = np.zeros(self.data.num_classes, dtype=np.uint8)
-        lesions = _lesion_classes(self.data)
+        lesions = lesion_classes(self.data)
         table[lesions] = 1 + np.arange(len(lesions))
         return table[split.labels]
 
@@ -276,10 +276,10 @@ def mask_classes(data: "Dataset", target: str) -> tuple[str, ...]:
     """
     if target != "class_mask":
         return (BACKGROUND, LESION)
-    return (BACKGROUND, *(data.class_names[k] for k in _lesion_classes(data)))
+    return (BACKGROUND, *(data.class_names[k] for k in lesion_classes(data)))
 
 
-def _lesion_classes(data: "Dataset") -> np.ndarray:
+def lesion_classes(data: "Dataset") -> np.ndarray:
     """Return the classes of images of which some training image has a lesion."""
     return np.unique(data.train.labels[data.train.masks.any((1, 2))])
 

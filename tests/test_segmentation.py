@@ -18,7 +18,7 @@ from medlib.data import card, locked
 from medlib.data.dataset import Dataset, Split
 from medlib.errors import MedlibError, TestSplitUsed
 from medlib.evaluate import evaluate_masks_once, evaluate_once, read_scores, shown
-from medlib.models import Heads, ModelError, PooledMaps, Reduced, TwoHeads, create
+from medlib.models import Heads, MaskFromMaps, ModelError, PooledMaps, Reduced, TwoHeads, create
 from medlib.profiles import PROFILES
 from medlib.results import record
 from medlib.tables import score_table
@@ -260,6 +260,29 @@ def test_a_reduced_network_answers_for_every_pixel():
     assert Reduced(PooledMaps(unet()))(images).shape == (2, 2)
     with pytest.raises(ModelError, match="factor must be at least 1"):
         Reduced(unet(), factor=0)
+
+
+def test_masks_come_from_the_map_of_the_named_class():
+    maps = torch.zeros(3, 3, 8, 8)
+    maps[0, 1] = torch.linspace(0, 14, 8)  # named 1: the map rises to the right
+    maps[1, 0] = 5.0  # named 0, which has no lesion
+    maps[2, 2] = 3.0  # named 2, the same everywhere
+    pooled = PooledMaps(torch.nn.Identity())
+    model = MaskFromMaps(pooled, lesions=(1, 2), threshold=0.6)
+    heat = model.heat(maps)
+    assert torch.allclose(heat[0, 0], torch.linspace(0, 1, 8))
+    assert heat[1:].eq(0).all()
+    found = model(maps).argmax(1)
+    assert found[0, 0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert not found[1:].any()
+    assert Reduced(pooled).maps(maps).shape == maps.shape
+    assert torch.allclose(Reduced(pooled).maps(maps).mean((2, 3)), Reduced(pooled)(maps))
+
+
+def test_the_threshold_with_the_largest_dice_is_chosen():
+    heat = np.tile(np.linspace(0.02, 0.92, 10), (2, 4, 1))
+    assert segmentation.choose_threshold(heat > 0.65, heat) == 0.65
+    assert segmentation.choose_threshold(np.zeros(heat.shape, bool), heat) == 0.95
 
 
 def test_augmentation_moves_masks_in_training():

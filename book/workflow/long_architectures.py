@@ -16,9 +16,11 @@ from book.workflow.long_jobs import (
     Baseline,
     Classical,
     Job,
+    MaskOfMaps,
     MaskOfTwoHeads,
     Segmentation,
     Training,
+    TrivialMask,
 )
 from medlib.recipe import Recipe
 
@@ -121,13 +123,17 @@ def mask_jobs() -> Iterator[Job]:
             "plain", "busi128", seed, 0.6, MASKS, MASK_RECIPE, "resnet_small", {}, ("reduced",)
         )
         pooled = SEGMENTERS["fcn8s"]
-        yield Training(
+        maps = Training(
             "fcn8s-pooled", "busi128", seed, 1.6, MASKS, MASK_RECIPE, pooled[0], pooled[1],
             ("pooled", "reduced"),
         )  # fmt: skip
+        yield maps
+        yield MaskOfMaps(maps.model_id, "busi128", seed, 0.1, MASKS, maps)
         both = Training(
             "unet-two-heads", "busi128", seed, 3.0, MASKS, MASK_RECIPE, "unet",
             SEGMENTERS["unet"][1], ("two heads", "reduced"), "label_and_mask",
         )  # fmt: skip
         yield both
         yield MaskOfTwoHeads(both.model_id, "busi128", seed, 0.1, MASKS, both)
+    for trivial in ("empty-mask", "mean-mask"):
+        yield TrivialMask(trivial, "busi128", 0, 0.1, MASKS)

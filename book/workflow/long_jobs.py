@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from torch import nn
 
 from book.workflow.long_models import (
@@ -15,6 +17,7 @@ from book.workflow.long_models import (
     OverViews,
     Predictor,
     Probe,
+    SameMask,
     average,
     new_network,
     views,
@@ -25,8 +28,12 @@ from medlib.cases import VARIANT, Cases
 from medlib.checkpoint import read_checkpoint, write_checkpoint
 from medlib.data import Dataset
 from medlib.evaluate import Scores, evaluate_masks_once, evaluate_once
+from medlib.explain.scores import pointing_game
+from medlib.models import MaskFromMaps
 from medlib.paths import score_file
+from medlib.predict import as_input
 from medlib.recipe import Recipe
+from medlib.targets import lesion_classes
 from medlib.train import fit, predict_masks
 
 BENCHMARK = "04-08-benchmark"
@@ -189,6 +196,61 @@ class MaskOfTwoHeads(JudgesMasks, Job):
         """Read the network's weights; see `Job.predictor`."""
         (member,) = self.needs
         return member.trained(dataset, folder)[0], {"members": [member.id]}
+
+
+@dataclass(frozen=True)
+class MaskOfMaps(JudgesMasks, Job):
+    """The masks of a classifier of maps: its class maps, cut where validation masks say."""
+
+    member: Training | None = None
+
+    @property
+    def needs(self) -> tuple[Training, ...]:
+        """The classifier."""
+        return (self.member,) if self.member else ()
+
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+        """Read the classifier's weights and choose the threshold; see `Job.predictor`."""
+        (member,) = self.needs
+        lesions = tuple(lesion_classes(dataset).tolist())
+        model = MaskFromMaps(member.trained(dataset, folder)[0], lesions=lesions).eval()
+        images, masks = dataset.val.images, dataset.val.masks > 0
+        with torch.inference_mode():
+            heat = model.heat(as_input(torch.from_numpy(images), model)).numpy()
+        model.threshold = segmentation.choose_threshold(masks, heat)
+        details = {"members": [member.id], "threshold": model.threshold}
+        return model, details | {"pointing": pointing(heat, dataset)}
+
+
+def pointing(heat: np.ndarray, dataset: Dataset) -> dict[str, float]:
+    """Return the share of validation lesions that are hit by the highest place.
+
+    Of the maps, and of the mean training mask, which points to one place whatever the image.
+    """
+    masks = dataset.val.masks > 0
+    lesions = masks.any((1, 2))
+    usual = np.broadcast_to((dataset.train.masks > 0).mean(0), heat.shape)
+    maps = {"maps": heat, "mean_mask": usual}
+    return {
+        name: float(pointing_game(each[lesions], masks[lesions]).mean())
+        for name, each in maps.items()
+    }
+
+
+@dataclass(frozen=True)
+class TrivialMask(JudgesMasks, Job):
+    """A mask that no image changes: `model_id` is ``empty-mask`` or ``mean-mask``."""
+
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+        """Take no pixel, or those that are often lesion in training; see `Job.predictor`.
+
+        How often is chosen on the validation masks.
+        """
+        if self.model_id == "empty-mask":
+            return SameMask(np.zeros(dataset.train.masks.shape[1:], dtype=bool)), {}
+        usual, masks = (dataset.train.masks > 0).mean(0), dataset.val.masks > 0
+        threshold = segmentation.choose_threshold(masks, np.broadcast_to(usual, masks.shape))
+        return SameMask(usual > threshold), {"threshold": threshold}
 
 
 @dataclass(frozen=True)

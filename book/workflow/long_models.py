@@ -10,7 +10,8 @@ from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from medlib.augment import Augment
 from medlib.data import Dataset, Split
@@ -63,6 +64,24 @@ class OverViews:
         """Return the mean over the views, ``(N, K)``."""
         seen = [self.member.predict_proba(view(images)) for view in self.views]
         return np.mean(seen, axis=0)
+
+
+class SameMask(nn.Module):
+    """One mask for all images, whatever they show.
+
+    Parameters
+    ----------
+    mask : ndarray
+        ``(H, W)`` bool.
+    """
+
+    def __init__(self, mask: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("logits", torch.from_numpy(np.stack([~mask, mask])).float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``(N, C, H, W)`` to logits ``(N, 2, H, W)``."""
+        return self.logits.expand(len(images), -1, -1, -1)
 
 
 @dataclass

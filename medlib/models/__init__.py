@@ -17,7 +17,7 @@ from medlib.models.densenet import (
 from medlib.models.efficientnet_lite import EfficientNetLite
 from medlib.models.fcn import FCN, fcn8s, fcn16s, fcn32s
 from medlib.models.googlenet import GoogLeNet
-from medlib.models.heads import Heads, PooledMaps, Reduced, TwoHeads
+from medlib.models.heads import Heads, MaskFromMaps, PooledMaps, Reduced, TwoHeads
 from medlib.models.inception_v3 import InceptionV3
 from medlib.models.lenet import LeNet5
 from medlib.models.resnet import (
@@ -56,6 +56,7 @@ __all__ = [
     "Heads",
     "InceptionV3",
     "LeNet5",
+    "MaskFromMaps",
     "ModelError",
     "PooledMaps",
     "Reduced",

@@ -1,7 +1,8 @@
-"""Around other networks: a class beside a mask, a class out of a map, images made smaller."""
+"""Around other networks: a class beside a mask, a class or a mask out of a map, smaller images."""
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -83,6 +84,48 @@ class PooledMaps(nn.Module):
         return self.maps(images).mean((2, 3))
 
 
+class MaskFromMaps(nn.Module):
+    """Masks of a classifier trained on labels alone: where its map of the named class is high.
+
+    In each image the map is scaled from 0, its lowest place, to 1, its highest, and cut at a
+    threshold, as class activation maps are (Zhou et al., CVPR 2016). An image whose class has no
+    lesion gets an empty mask.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With ``maps(images)``: `PooledMaps`, or `Reduced` around one.
+    lesions : tuple of int
+        The classes that have a lesion.
+    threshold : float
+        From 0 to 1; what lies above it is lesion.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, lesions: tuple[int, ...], threshold: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.network, self.lesions, self.threshold = network, lesions, threshold
+
+    def heat(self, images: Tensor) -> Tensor:
+        """Return the scaled map of the class that each image is given, ``(N, H, W)``.
+
+        It is 0 everywhere where that class has no lesion.
+        """
+        maps = self.network.maps(images)
+        named = maps.mean((2, 3)).argmax(1)
+        heat = maps[torch.arange(len(maps)), named]
+        lowest, highest = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
+        heat = (heat - lowest) / (highest - lowest).clamp(min=1e-12)
+        shown = torch.isin(named, torch.tensor(self.lesions, device=named.device))
+        return heat * shown[:, None, None]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``(N, C, H, W)`` to logits ``(N, 2, H, W)`` of background and lesion."""
+        heat = self.heat(images)
+        return torch.stack([torch.full_like(heat, self.threshold), heat], dim=1)
+
+
 class Reduced(nn.Module):
     """A network that sees images at a fraction of their size; its maps are enlarged again.
 
@@ -109,6 +152,11 @@ class Reduced(nn.Module):
         if isinstance(outputs, Heads):
             return Heads(outputs.label, _enlarged(outputs.mask, size))
         return _enlarged(outputs, size) if outputs.ndim == 4 else outputs
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the logits of each place of a network that pools them, ``(N, K, H, W)``."""
+        maps = self.network.maps(functional.avg_pool2d(images, self.factor, ceil_mode=True))
+        return _enlarged(maps, images.shape[-2:])
 
 
 def _enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -41,6 +41,8 @@ from medlib.data import card
 from medlib.data.phantoms import phantom_like
 from medlib.errors import MedlibError, TestSplitUsed
 from medlib.evaluate import evaluate_once
+from medlib.long_runs import long_records
+from medlib.predict import predict_masks
 from medlib.publish import NotPublishable
 from medlib.publish_long import publish_long
 from medlib.recipe import Recipe
@@ -347,6 +349,41 @@ def test_two_heads_are_looked_at_through_both_doors(build):
     long.work(replace(mask, member=label), dataset, None)
     looks = results.read_json(build / "results" / f"{label.chapter}.json")["accesses"]
     assert sorted(look["variant"] for look in looks) == ["", "masks"]
+
+
+def test_maps_of_a_classifier_are_judged_as_masks(build):
+    dataset = phantom_like(card("busi128")).subset(24)
+    label, mask = (job for job in mask_jobs() if job.model_id == "fcn8s-pooled" and not job.seed)
+    label = replace(label, recipe=label.recipe.capped(2))
+    assert mask.needs[0].id == label.id
+    mask = replace(mask, member=label)
+    record = long.work(mask, dataset, None)
+    assert (record["variant"], record["members"]) == ("masks", [label.id])
+    assert set(record["pointing"]) == {"maps", "mean_mask"}
+    model = mask.predictor(dataset, long.folder())[0]
+    assert model.threshold == record["threshold"]
+    assert mask.validate(model, dataset) == record["validation"]
+
+
+def test_records_of_masks_are_read_by_their_variant(build, tmp_path):
+    jobs = tmp_path / "edition" / "long" / "jobs"
+    results.write_json(jobs / "unet__busi128__seed0__masks.json", {"seed": 0})
+    assert long_records("unet", "busi128", "masks") == [{"seed": 0}]
+    with pytest.raises(MedlibError, match="no long run has a record"):
+        long_records("unet", "busi128")
+
+
+def test_masks_that_no_image_changes_are_jobs(build):
+    dataset = phantom_like(card("busi128")).subset(24)
+    empty, usual = (job for job in mask_jobs() if job.model_id in {"empty-mask", "mean-mask"})
+    record = long.work(empty, dataset, None)
+    assert record["validation"]["lesion_dice"] == 0
+    assert record["validation"]["dice"] == pytest.approx((dataset.val.labels == 0).mean())
+    record = long.work(usual, dataset, None)
+    assert record["validation"]["dice"] >= 0
+    masks = predict_masks(usual.predictor(dataset, long.folder())[0], dataset.val.images)
+    assert (masks == masks[0]).all()
+    assert np.array_equal(masks[0], dataset.train.masks.mean(0) > record["threshold"])
 
 
 @pytest.mark.parametrize("family", GRIDS)
