@@ -18,6 +18,7 @@ from book.workflow.long_jobs import (
     Job,
     MaskOfMaps,
     MaskOfTwoHeads,
+    MaskThenClassify,
     Segmentation,
     Training,
     TrivialMask,
@@ -114,11 +115,15 @@ def ablation_jobs() -> Iterator[Job]:
 def mask_jobs() -> Iterator[Job]:
     """Yield the segmenters on busi128, and the classifiers that stand beside or on them."""
     for seed in SEEDS:
-        for model_id, (network, options, minutes) in SEGMENTERS.items():
-            yield Segmentation(
+        finders = {
+            model_id: Segmentation(
                 model_id, "busi128", seed, minutes, MASKS, MASK_RECIPE, network, options,
                 ("reduced",),
-            )  # fmt: skip
+            )
+            for model_id, (network, options, minutes) in SEGMENTERS.items()
+        }  # fmt: skip
+        yield from finders.values()
+        yield MaskThenClassify("segnet-shapes", "busi128", seed, 0.3, MASKS, finders["segnet"])
         yield Training(
             "plain", "busi128", seed, 0.6, MASKS, MASK_RECIPE, "resnet_small", {}, ("reduced",)
         )

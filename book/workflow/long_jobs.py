@@ -182,15 +182,26 @@ class Segmentation(JudgesMasks, Training):
 
 
 @dataclass(frozen=True)
-class MaskOfTwoHeads(JudgesMasks, Job):
-    """The masks of a network whose labels another job has scored."""
+class OnMember(Job):
+    """A job that reads the weights of one network, and trains none.
+
+    Attributes
+    ----------
+    member : Training
+        The job that trains it.
+    """
 
     member: Training | None = None
 
     @property
     def needs(self) -> tuple[Training, ...]:
-        """The network."""
+        """The member."""
         return (self.member,) if self.member else ()
+
+
+@dataclass(frozen=True)
+class MaskOfTwoHeads(JudgesMasks, OnMember):
+    """The masks of a network whose labels another job has scored."""
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         """Read the network's weights; see `Job.predictor`."""
@@ -199,15 +210,8 @@ class MaskOfTwoHeads(JudgesMasks, Job):
 
 
 @dataclass(frozen=True)
-class MaskOfMaps(JudgesMasks, Job):
+class MaskOfMaps(JudgesMasks, OnMember):
     """The masks of a classifier of maps: its class maps, cut where validation masks say."""
-
-    member: Training | None = None
-
-    @property
-    def needs(self) -> tuple[Training, ...]:
-        """The classifier."""
-        return (self.member,) if self.member else ()
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         """Read the classifier's weights and choose the threshold; see `Job.predictor`."""
@@ -251,6 +255,19 @@ class TrivialMask(JudgesMasks, Job):
         usual, masks = (dataset.train.masks > 0).mean(0), dataset.val.masks > 0
         threshold = segmentation.choose_threshold(masks, np.broadcast_to(usual, masks.shape))
         return SameMask(usual > threshold), {"threshold": threshold}
+
+
+@dataclass(frozen=True)
+class MaskThenClassify(OnMember):
+    """A classifier of the signs of the lesions that a segmenter finds; see `long_shapes`."""
+
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
+        """Read the segmenter's weights, measure, fit; see `Job.predictor`."""
+        from book.workflow.long_shapes import fitted
+
+        (member,) = self.needs
+        model, details = fitted(member.trained(dataset, folder)[0], dataset, self.seed)
+        return model, {"members": [member.id], **details}
 
 
 @dataclass(frozen=True)

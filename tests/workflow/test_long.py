@@ -386,6 +386,26 @@ def test_masks_that_no_image_changes_are_jobs(build):
     assert np.array_equal(masks[0], dataset.train.masks.mean(0) > record["threshold"])
 
 
+def test_masks_are_found_then_their_signs_classified(build):
+    dataset = phantom_like(card("busi128")).subset(40)
+    job = next(job for job in mask_jobs() if job.model_id == "segnet-shapes")
+    (member,) = job.needs
+    assert (member.model_id, member.data, member.seed) == ("segnet", "busi128", job.seed)
+    job = replace(job, member=replace(member, recipe=member.recipe.capped(2)))
+    record = long.work(job, dataset, None)
+    fits = record["fits"]
+    judged = {kind: fits[kind]["validation"]["found"]["auc"] for kind in ("found", "true")}
+    assert judged[record["fitted_on"]] == max(judged.values())
+    assert record["validation"]["auc"] == pytest.approx(max(judged.values()), abs=1e-5)
+    assert set(fits["true"]["weights"]) == set(dataset.class_names)
+    assert len(record["cases"]["dice"]) == len(dataset.val)
+    untouched = [row for row in record["worsened"] if row["pixels"] == 0]
+    assert all(row["lesion_dice"] == 1 for row in untouched)
+    assert untouched[0]["auc"] == fits["true"]["validation"]["true"]["auc"]
+    (look,) = results.read_json(build / "results" / f"{job.chapter}.json")["accesses"]
+    assert (look["model_id"], look["variant"]) == ("segnet-shapes", "")
+
+
 @pytest.mark.parametrize("family", GRIDS)
 @pytest.mark.parametrize("name", ["breastmnist", "retinamnist"])
 def test_a_classifier_without_a_network_is_chosen_on_training_images(family, name):
