@@ -228,7 +228,8 @@ def _page(group: Group) -> Iterator[str]:
         yield from _exported(f"medlib.{package}")
     for module in modules_of(group):
         if names_of(module):
-            yield from (f"## {module}", "", "```{eval-rst}", *_directives(module), "```", "")
+            yield from (f"## {module}", "", f"Here: {_links(module)}", "")
+            yield from ("```{eval-rst}", *_directives(module), "```", "")
 
 
 def _exported(package: str) -> Iterator[str]:
@@ -260,8 +261,12 @@ def _name_table(names: list[Name]) -> Iterator[str]:
 def _module_line(module: str) -> str:
     """Return one module of a group: what it holds, and its names."""
     doc = ast.get_docstring(ast.parse(imports.modules()[module].read_text(encoding="utf-8")))
-    listed = ", ".join(each.link for each in names_of(module))
-    return f"- `{module}`: {_inline(_first_line(doc or ''))} {listed}"
+    return f"- `{module}`: {_inline(_first_line(doc or ''))} {_links(module)}"
+
+
+def _links(module: str) -> str:
+    """Return the names of a module, each with a link."""
+    return ", ".join(each.link for each in names_of(module))
 
 
 def _top_names() -> list[Name]:
