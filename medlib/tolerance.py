@@ -15,7 +15,7 @@ the interval that a page shows, never into the tolerance.
 The model
 ---------
 A run of claim c under one seed (or in one numeric environment) gives x ~ Normal(mu_c, sigma_c^2).
-The published value is a mean of n such draws, the re-run's a mean of m, independent, so that
+The published value is a mean of n such draws, the re-run's a mean of m, independent, so that::
 
     w - v ~ Normal(0, sigma_c^2 (1/n + 1/m)).
 
@@ -25,7 +25,7 @@ n = m = 1, and no independence of the seeds within one environment is assumed.
 Estimating sigma_c
 ------------------
 Three seeds give 2 degrees of freedom, too few for a t test. Claims of one kind, metric and data
-set therefore form a pool. With s_c^2 the variance of claim c on d_c degrees of freedom,
+set therefore form a pool. With s_c^2 the variance of claim c on d_c degrees of freedom::
 
     s_pool^2 = sum(d_c s_c^2) / D,    D = sum(d_c).
 
@@ -36,7 +36,7 @@ with the moderated t of Smyth (2004, doi:10.2202/1544-6115.1027): suppose
 d0 tau^2 / sigma_c^2 ~ chi^2 on d0 degrees of freedom. Then log s_c^2 has variance
 trigamma(d_c/2) + trigamma(d0/2), and the excess of its observed variance within the pools over
 trigamma(d_c/2) gives d0. One standard error is added to that excess, because an inequality that
-is missed costs false alarms, while one that is imagined costs only width. The variance used is
+is missed costs false alarms, while one that is imagined costs only width. The variance used is::
 
     s~_c^2 = (1 - w_c) s_pool^2 + w_c s_c^2,    w_c = d_c / (d0 + d_c),
 
@@ -50,13 +50,13 @@ uses s_pool on D.
 
 The test
 --------
-The book has M claims that can move. Claim c differs if
+The book has M claims that can move. Claim c differs if::
 
     |w - v| > h_c = t(1 - 0.05 / 2M, nu_c) s~_c sqrt(1/n + 1/m).
 
 By Bonferroni's inequality, whatever the dependence between claims, a re-execution in which nothing
 is wrong raises any alarm with probability at most 5 %, taken over editions and re-executions.
-A real shift of size
+A real shift of size::
 
     delta_c = h_c + t(0.80, nu_c) s~_c sqrt(1/n + 1/m)
 

@@ -20,7 +20,8 @@ OURS = (
     "authors",
     "acknowledgements",
 )
-GENERATED = {"reproducibility", "status"}  # written by the workflow when the site is staged
+# written by the workflow when the site is staged
+GENERATED = {"reproducibility", "status", "data-cards", "solutions", "api"}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 RESULT = re.compile(r"(?<![\w.])[01]?\.\d{2,}(?![\w.])|\d\.\d+ ?%")

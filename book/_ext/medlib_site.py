@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from pybtex import plugin
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -252,8 +253,15 @@ def remove_old_pages(app: Sphinx, error: Exception | None) -> None:
             path.unlink()
 
 
+def remember_backend() -> None:
+    """Let pybtex find its plain text once: it searches all installed packages at each citation."""
+    group, name = "pybtex.backends", "plaintext"
+    plugin.register_plugin(group, name, plugin.find_plugin(group, name), force=True)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    remember_backend()
     app.add_node(fold, html=(visit_fold, depart_fold))
     app.add_node(fold_title, html=(visit_fold_title, depart_fold_title))
     app.add_post_transform(Fold)

@@ -31,8 +31,11 @@ PROSE = {
     "book/trust": "0.1",
     "book/outline": "0.2",
     "book/literature": "1.4",
+    "book/data-cards": "B",
     "book/glossary": "C",
+    "book/solutions": "D",
     "book/reproducibility": "E",
+    "book/api": "F",
     "book/contributing": "G",
 }
 
@@ -189,6 +192,19 @@ def repository_url(root: Path = ROOT, *, environment: bool = True) -> str:
     url = (config.get("repository") or {}).get("url") or ""
     _owner_and_name(url)
     return url.rstrip("/")
+
+
+def branch(root: Path = ROOT) -> str:
+    """Return the branch of the repository that links lead to."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return (config.get("repository") or {}).get("branch") or "main"
+
+
+def contents(root: Path = ROOT) -> list[str]:
+    """Return every document that the table of contents names, in its order."""
+    toc = root / "_toc.yml"
+    text = toc.read_text(encoding="utf-8") if toc.exists() else ""
+    return re.findall(r"^\W*(?:file|root): *(\S+)", text, flags=re.MULTILINE)
 
 
 def site_url(repository: str) -> str:

@@ -148,7 +148,7 @@ def read(root: Path = chapters.ROOT, repository: str | None = None) -> Compendiu
     return Compendium(
         title=config["title"],
         repository=repository,
-        branch=config["repository"].get("branch", "main"),
+        branch=chapters.branch(root),
         site=chapters.site_url(repository),
         bibliography=Bibliography(root / "book" / "references.bib"),
         titles=dict(_titles(root)),
@@ -167,13 +167,7 @@ def resolve(path: str, document: str) -> str:
 
 def _titles(root: Path) -> Iterator[tuple[str, str]]:
     """Yield (document, title) of every page: those of the contents, the prose, the chapters."""
-    toc = root / "_toc.yml"
-    named = (
-        re.findall(r"^\W*(?:file|root): *(\S+)", toc.read_text("utf-8"), re.M)
-        if toc.exists()
-        else []
-    )
-    for document in named:
+    for document in chapters.contents(root):
         yield document, document.rsplit("/", 1)[-1].replace("-", " ").capitalize()
     for path in sorted((root / "book").glob("*.md")):
         yield f"book/{path.stem}", chapters.title_of(path)

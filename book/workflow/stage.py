@@ -14,10 +14,11 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from book.workflow import banners, chapters, report, source
+from book.workflow import appendix, banners, chapters, report, solutions_page, source
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
+EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site")
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
 
 
@@ -33,15 +34,15 @@ def stage(profile: str) -> Path:
     target = build / "site-src"
     generated = build / "generated"
     generated.mkdir(parents=True, exist_ok=True)
-    report.write_pages(profile, generated)
-    wanted = dict(_files(profile, generated))
+    pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
+    wanted = dict(_files(profile, pages))
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
     return target
 
 
-def _files(profile: str, generated: Path) -> Iterator[tuple[str, bytes]]:
+def _files(profile: str, pages: list[Path]) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
     yield "_config.yml", _config(profile)
     yield "_toc.yml", (ROOT / "_toc.yml").read_bytes()
@@ -49,7 +50,7 @@ def _files(profile: str, generated: Path) -> Iterator[tuple[str, bytes]]:
         inside = path.relative_to(ROOT / "book")
         if path.is_file() and path.suffix in PROSE and inside.parts[0] not in {"workflow", "_ext"}:
             yield f"book/{inside.as_posix()}", path.read_bytes()
-    for path in sorted(generated.glob("*.md")):
+    for path in pages:
         yield f"book/{path.name}", path.read_bytes()
     for chapter in chapters.chapters():
         yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile)
@@ -60,7 +61,7 @@ def _config(profile: str) -> bytes:
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     config["repository"]["url"] = chapters.repository_url()
     config["sphinx"]["local_extensions"] = {
-        name: str(ROOT / "book" / "_ext") for name in ("medlib_claims", "medlib_site")
+        name: str(ROOT / "book" / "_ext") for name in EXTENSIONS
     }
     config["sphinx"]["config"] |= {
         "medlib_profile": profile,
@@ -77,6 +78,8 @@ def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
     stamp = _read_json(build / "stamps" / f"{chapter.stem}.json")
     notebook = jupytext.read(executed) if executed.exists() else source.read(chapter.source)
     _number(notebook, chapter.number, banners.top(stamp, profile))
+    if solutions_page.DOCUMENT in chapters.contents():
+        _link_solutions(notebook, chapter)
     if stamp.get("status") == "missing-data":
         _hide_errors(notebook)
     card = nbformat.v4.new_markdown_cell(banners.card(stamp, chapter.stem), id="run-card")
@@ -93,6 +96,13 @@ def _number(notebook: NotebookNode, number: str, banner: str) -> None:
     if banner:
         lines.insert(at + 1, f"\n{banner}\n")
     first.source = "\n".join(lines)
+
+
+def _link_solutions(notebook: NotebookNode, chapter: chapters.Chapter) -> None:
+    """Lead from a chapter's exercises to the page of all solutions."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = solutions_page.with_link(cell.source, chapter)
 
 
 def _hide_errors(notebook: NotebookNode) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from book.workflow import chapters, claim_tables, compendium, source
+from book.workflow import cards_page, chapters, claim_tables, compendium, source
 from book.workflow.chapters import Chapter
-from book.workflow.compendium import Compendium
+from book.workflow.compendium import Compendium, Target
 from book.workflow.plain import Translator
+from medlib import data
 from medlib.errors import MedlibError
 
 INSTALL = """\
@@ -66,6 +67,9 @@ def read_labels(root: Path, repository: str | None = None) -> Compendium:
     book = compendium.read(root, repository)
     for path in sorted((root / "book").glob("*.md")):
         _lenient(book, f"book/{path.stem}", path.read_text(encoding="utf-8"))
+    for name, card in data.cards().items():
+        target = Target(cards_page.DOCUMENT, "section", title=card.title)
+        book.labels[cards_page.anchor(name)] = target
     for chapter in chapters.chapters(root):
         copy_of(chapter, book)
     book.complete = True

@@ -194,7 +194,7 @@ class ReliabilityCurve:
 
     @property
     def expected_error(self) -> float:
-        """Mean of |true - stated| over the cases: the expected calibration error."""
+        """Mean of ``|true - stated|`` over the cases: the expected calibration error."""
         return float(self.count @ np.abs(self.true - self.stated) / self.count.sum())
 
 
