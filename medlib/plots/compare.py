@@ -1,11 +1,13 @@
 """Values beside each other, with their intervals, with what others published, and with costs."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from medlib.plots import theme
 
@@ -119,6 +121,9 @@ def _pareto_panel(axes: Axes, points: Sequence[Point]) -> None:
             axes.plot([point.cost] * 2, [point.low, point.high], color=colour, lw=1, alpha=0.35)
         axes.plot(point.cost, point.value, "o", color=colour, markeredgecolor=theme.PAPER)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.margins(x=0.08, y=0.06)
 
 
@@ -128,9 +133,10 @@ def _name_dots(axes: Axes, points: Sequence[Point]) -> None:
     scale = axes.figure.dpi / 72
     dots = {p.label: axes.transData.transform((p.cost, p.value)) / scale for p in points}
     taken = [np.array([*(at - 3), *(at + 3)]) for at in dots.values()]
+    taken += _treads([dots[point.label] for point in front])
     frame = np.array(axes.get_window_extent().extents) / scale
     for point in [*front, *(p for p in points if p not in front)]:
-        step, box = _free_place(dots[point.label], 4.9 * len(point.label), taken, frame)
+        step, box = _free_place(dots[point.label], 5.2 * len(point.label), taken, frame)
         taken.append(box)
         axes.annotate(
             point.label,
@@ -141,7 +147,16 @@ def _name_dots(axes: Axes, points: Sequence[Point]) -> None:
             fontsize=8.5,
             color=theme.PALETTE[0] if point in front else theme.MUTED,
             weight="bold" if point in front else "normal",
+            path_effects=[withStroke(linewidth=2.5, foreground=theme.PAPER)],
         )
+
+
+def _treads(dots: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return flat boxes around the level parts of the front."""
+    return [
+        np.array([left[0], left[1] - 1, right[0], left[1] + 1])
+        for left, right in itertools.pairwise(dots)
+    ]
 
 
 def _free_place(
@@ -149,7 +164,7 @@ def _free_place(
 ) -> tuple[tuple[float, float], np.ndarray]:
     """Return the step from a dot to its name, in points, and the box that the name fills."""
     heights = sorted(range(-36, 37, 4), key=abs)
-    steps = [(x, y) for y, x in product(heights, (6.0, -6.0 - width))]
+    steps = [(x, y) for y, x in itertools.product(heights, (6.0, -6.0 - width))]
     boxes = [np.array([x, y - 5, x + width, y + 5]) + np.tile(dot, 2) for x, y in steps]
     costs = [
         sum(_shared(box, other) for other in taken) + 9 * _outside(box, frame) for box in boxes
