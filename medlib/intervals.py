@@ -7,13 +7,13 @@ perfect score plain percentiles hold the truth too rarely (tests/test_intervals.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import bdtr, expit, logit, stdtrit
+from scipy.special import bdtr, expit, logit, stdtr, stdtrit
 from scipy.stats import rankdata
 
 from medlib.cases import CASE_RANGES, Cases
@@ -114,6 +114,84 @@ def paired_difference(
     cut = len(first)
     parts = [(values[:cut], draws[:cut]), (-values[cut:], -draws[cut:])]
     return _interval(parts, level, (-np.inf, np.inf), _units(first[0], metric))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models on the same cases, resampled once, so that many questions cost one bootstrap.
+
+    Attributes
+    ----------
+    values : dict of str to array of shape (S,)
+        The metric of each seed, by model.
+    draws : dict of str to array of shape (S, B)
+        The metric of each seed in each resample; resample b is the same for all models.
+    limits : tuple of float
+        The metric's range.
+    units : int
+        Cases, or patients, of the rarest class.
+    """
+
+    values: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray] = field(repr=False)
+    limits: tuple[float, float]
+    units: int
+
+    def interval(self, model: str, level: float = 0.95) -> Interval:
+        """Return the interval of one model's mean over seeds, as `bootstrap` gives it."""
+        part = (self.values[model], self.draws[model])
+        return _interval([part], level, self.limits, self.units)
+
+    def contrast(self, weights: Mapping[str, float], level: float = 0.95) -> tuple[Interval, float]:
+        """Return a weighted sum of models' means with its interval, and the p value of zero.
+
+        Weights of 1 and -1 give `paired_difference`; those of a factorial design its effects.
+
+        Parameters
+        ----------
+        weights : mapping of str to float
+            By model; a model that is left out has no weight.
+        level : float
+            Confidence level.
+
+        Returns
+        -------
+        Interval
+            Of the sum.
+        float
+            Two-sided p value, from the same t distribution as the interval.
+        """
+        parts = [(w * self.values[name], w * self.draws[name]) for name, w in weights.items()]
+        interval = _interval(parts, level, (-math.inf, math.inf), self.units)
+        return interval, _p_value(interval.value, *_spread(parts)[1:3])
+
+
+def compare(
+    models: "Mapping[str, Scores | Cases | Sequence[Scores | Cases]]",
+    metric: str | Callable,
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Comparison:
+    """Resample the cases once for several models.
+
+    Parameters
+    ----------
+    models : mapping of str to Scores or Cases, or sequence of them
+        By name; one a seed, all on the same cases.
+    metric, resamples, seed
+        As in `bootstrap`.
+
+    Raises
+    ------
+    MedlibError
+        Where the models were not scored on the same cases, and as `bootstrap` does.
+    """
+    several = {name: _as_list(scores) for name, scores in models.items()}
+    flat = [scores for many in several.values() for scores in many]
+    _same_cases(flat)
+    values = {n: np.array([_value(s, metric) for s in many]) for n, many in several.items()}
+    draws = {n: _draws(many, metric, resamples, seed) for n, many in several.items()}
+    return Comparison(values, draws, _range(metric), _units(flat[0], metric))
 
 
 def between_zero_and_one(interval: Interval, units: int) -> Interval:
@@ -361,6 +439,14 @@ def _interval(
     seeds hardly know their own spread, hence a t quantile with Welch-Satterthwaite degrees of
     freedom.
     """
+    value, variance, freedom, undefined = _spread(parts)
+    half = _quantile(freedom, level) * math.sqrt(variance)
+    low, high = _ends(value, half, limits, units, level)
+    return Interval(low, high, value, level, undefined)
+
+
+def _spread(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float, float, int]:
+    """Return value, variance, degrees of freedom and the number of undefined resamples."""
     value = float(sum(values.mean() for values, _ in parts))
     draws = sum(draws.mean(axis=0) for _, draws in parts)
     kept = draws[~np.isnan(draws)]
@@ -368,9 +454,7 @@ def _interval(
         raise MedlibError("more than half of the resamples lack a class: too few cases to resample")
     over_seeds = [_mean_variance(values) for values, _ in parts if len(values) > 1]
     variance = kept.var(ddof=1) + sum(found for found, _ in over_seeds)
-    half = _quantile(variance, over_seeds, level) * math.sqrt(variance)
-    low, high = _ends(value, half, limits, units, level)
-    return Interval(low, high, value, level, len(draws) - len(kept))
+    return value, variance, _freedom(variance, over_seeds), len(draws) - len(kept)
 
 
 def _mean_variance(values: np.ndarray) -> tuple[float, int]:
@@ -378,12 +462,23 @@ def _mean_variance(values: np.ndarray) -> tuple[float, int]:
     return float(values.var(ddof=1) / len(values)), len(values) - 1
 
 
-def _quantile(total: float, over_seeds: Sequence[tuple[float, int]], level: float) -> float:
-    """Return the t quantile for the Welch-Satterthwaite degrees of freedom of the seeds' share."""
+def _freedom(total: float, over_seeds: Sequence[tuple[float, int]]) -> float:
+    """Return the Welch-Satterthwaite degrees of freedom of the seeds' share of a variance."""
     doubt = sum(variance**2 / freedom for variance, freedom in over_seeds)
-    if doubt <= 1e-9 * total**2:
-        return _z(level)
-    return float(stdtrit(total**2 / doubt, (1 + level) / 2))
+    return math.inf if doubt <= 1e-9 * total**2 else total**2 / doubt
+
+
+def _quantile(freedom: float, level: float) -> float:
+    """Return the two-sided t quantile; the normal one where the freedom is infinite."""
+    return _z(level) if math.isinf(freedom) else float(stdtrit(freedom, (1 + level) / 2))
+
+
+def _p_value(value: float, variance: float, freedom: float) -> float:
+    """Return the two-sided p value of zero; 1 for a difference that never varies from it."""
+    if variance == 0:
+        return float(value == 0)
+    t = -abs(value) / math.sqrt(variance)
+    return 2 * (NormalDist().cdf(t) if math.isinf(freedom) else float(stdtr(freedom, t)))
 
 
 def _ends(

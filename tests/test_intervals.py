@@ -119,6 +119,53 @@ def test_scores_of_other_cases_are_refused():
         bootstrap(a, "auc", 0)
 
 
+# ---------------------------------------------------------------- many questions, one bootstrap
+
+
+def three_models():
+    rng = np.random.default_rng(2)
+    base = drawn(rng)
+    noisy = lambda spread, s: binary_scores(  # noqa: E731
+        base.labels, ndtr(logit(base.probabilities[:, 1]) + spread * rng.normal(size=156)), s
+    )
+    return {
+        name: [noisy(spread, s) for s in range(seeds)]
+        for name, spread, seeds in (("a", 0.5, 3), ("b", 1.0, 3), ("c", 3.0, 1))
+    }
+
+
+def test_a_comparison_gives_the_intervals_of_the_functions():
+    models = three_models()
+    compared = intervals.compare(models, "auc", 300, seed=4)
+    for name, scores in models.items():
+        assert compared.interval(name) == bootstrap(scores, "auc", 300, seed=4)
+    for other in "bc":
+        found, _ = compared.contrast({"a": 1, other: -1})
+        expected = intervals.paired_difference(models["a"], models[other], "auc", 300, seed=4)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("pair", [("a", "b"), ("a", "c"), ("b", "c")])
+def test_a_p_value_agrees_with_its_interval(pair):
+    compared = intervals.compare(three_models(), "auc", 300)
+    _, p = compared.contrast(dict(zip(pair, (1, -1), strict=True)))
+    inner, _ = compared.contrast(dict(zip(pair, (1, -1), strict=True)), level=1 - p)
+    assert min(abs(inner.low), abs(inner.high)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_contrast_of_a_model_with_itself_is_nothing():
+    found, p = intervals.compare(three_models(), "auc", 100).contrast({"a": 0.0})
+    assert (found.low, found.value, found.high, p) == (0, 0, 0, 1)
+
+
+def test_an_interaction_is_a_difference_of_differences():
+    models = three_models()
+    compared = intervals.compare(models, "accuracy", 100)
+    found, _ = compared.contrast({"a": 0.5, "b": -1.0, "c": 0.5})
+    mean = {n: np.mean([s.value("accuracy") for s in many]) for n, many in models.items()}
+    assert found.value == pytest.approx((mean["a"] + mean["c"]) / 2 - mean["b"])
+
+
 # ---------------------------------------------------------------- coverage
 
 

@@ -369,6 +369,43 @@ class TestDecisions:
             assert expected in words
 
 
+class TestPareto:
+    POINTS = (
+        plots.Point("cheap", 1, 0.6, 0.5, 0.7),
+        plots.Point("beaten", 20, 0.55),
+        plots.Point("as good but dearer", 100, 0.6),
+        plots.Point("best", 1_000, 0.9, 0.8, 0.95),
+    )
+
+    def test_the_front_is_what_no_other_beats(self):
+        assert [p.label for p in plots.pareto_front(self.POINTS)] == ["cheap", "best"]
+        twins = [plots.Point("a", 1, 0.6), plots.Point("b", 1, 0.6)]
+        assert plots.pareto_front(twins) == twins
+
+    def test_every_dot_is_named_in_every_panel(self):
+        figure = plots.pareto({"one": self.POINTS, "two": self.POINTS}, xlabel="cost", ylabel="AUC")
+        for axes, name in zip(figure.axes, ("one", "two"), strict=True):
+            assert axes.get_title(loc="left") == name
+            words = {text.get_text(): text for text in axes.texts}
+            assert set(words) == {p.label for p in self.POINTS}
+            bold = {label for label, text in words.items() if text.get_weight() == "bold"}
+            assert bold == {"cheap", "best"}
+
+    def test_names_cover_neither_each_other_nor_leave_the_panel(self):
+        rng = np.random.default_rng(0)
+        crowd = [
+            plots.Point(f"network {i}", 10 ** rng.uniform(5, 7), rng.uniform(0.8, 0.9))
+            for i in range(14)
+        ]
+        figure = plots.pareto({"a": crowd}, xlabel="cost", ylabel="AUC")
+        figure.png()
+        (axes,) = figure.axes
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+        frame = axes.get_window_extent()
+        assert all(frame.x0 - 5 <= box.x0 and box.x1 <= frame.x1 + 5 for box in boxes)
+
+
 class TestInside:
     @pytest.fixture
     def lenet(self):

@@ -1,6 +1,6 @@
 """The figures of the book: one theme, one function a kind of figure, each returns the figure."""
 
-from medlib.plots.compare import Row, dot_interval
+from medlib.plots.compare import Point, Row, dot_interval, pareto, pareto_front
 from medlib.plots.curves import precision_recall, roc
 from medlib.plots.decisions import confusion, reliability, score_histogram
 from medlib.plots.heatmaps import heatmaps
@@ -14,6 +14,7 @@ from medlib.plots.uncertainty import risk_coverage, set_sizes
 __all__ = [
     "PALETTE",
     "Figure",
+    "Point",
     "Row",
     "class_examples",
     "confusion",
@@ -29,6 +30,8 @@ __all__ = [
     "operating_roc",
     "panels",
     "parameter_curve",
+    "pareto",
+    "pareto_front",
     "precision_recall",
     "reliability",
     "risk_coverage",

@@ -1,9 +1,13 @@
-"""Values beside each other, each with its interval and with what others published."""
+"""Values beside each other, with their intervals, with what others published, and with costs."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from medlib.plots import theme
 
@@ -32,6 +36,152 @@ class Row:
     high: float | None = None
     references: Mapping[str, float] = field(default_factory=dict)
     group: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model of `pareto`.
+
+    Attributes
+    ----------
+    label : str
+        Its name.
+    cost : float
+        What it takes; less is better, and it must be above zero.
+    value : float
+        What it gives; more is better.
+    low, high : float or None
+        The interval of the value.
+    """
+
+    label: str
+    cost: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def pareto_front(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other beats: none is at most as costly and at least as good.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        Of equal points all stay.
+
+    Returns
+    -------
+    list of Point
+        By rising cost.
+    """
+
+    def beaten(point: Point) -> bool:
+        mine = (point.cost, -point.value)
+        rivals = ((other.cost, -other.value) for other in points)
+        return any(r != mine and r[0] <= mine[0] and r[1] <= mine[1] for r in rivals)
+
+    return sorted((p for p in points if not beaten(p)), key=lambda p: (p.cost, p.label))
+
+
+@theme.drawn
+def pareto(
+    panels: Mapping[str, Sequence[Point]], *, xlabel: str, ylabel: str, title: str = ""
+) -> theme.Figure:
+    """Draw value against cost, a panel a data set, with the front of each and a name at each dot.
+
+    Parameters
+    ----------
+    panels : mapping of str to sequence of Point
+        Points by the title of their panel; from top to bottom, on one axis of costs.
+    xlabel, ylabel : str
+        What cost and value are, with units. Costs are drawn on a logarithmic scale.
+    title : str
+        Title of the figure.
+    """
+    figure = theme.new_figure(0.6 + 2.55 * len(panels) + (0.25 if title else 0))
+    cells = theme.panels(figure, len(panels), 1, sharex=True)[:, 0]
+    for cell, (name, points) in zip(cells, panels.items(), strict=True):
+        _pareto_panel(cell, points)
+        cell.set(ylabel=ylabel, title=name)
+    cells[-1].set_xlabel(xlabel)
+    theme.headline(figure, title)
+    figure.draw_without_rendering()  # names are placed where the dots have come to lie
+    for cell, points in zip(cells, panels.values(), strict=True):
+        _name_dots(cell, points)
+    return figure
+
+
+def _pareto_panel(axes: Axes, points: Sequence[Point]) -> None:
+    front = pareto_front(points)
+    corners = [(p.cost, p.value) for p in front]
+    axes.step(*zip(*corners, strict=True), where="post", color=theme.PALETTE[0], linewidth=1.2)
+    for point in points:
+        colour = theme.PALETTE[0] if point in front else theme.MUTED
+        if point.low is not None and point.high is not None:
+            axes.plot([point.cost] * 2, [point.low, point.high], color=colour, lw=1, alpha=0.35)
+        axes.plot(point.cost, point.value, "o", color=colour, markeredgecolor=theme.PAPER)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.margins(x=0.08, y=0.06)
+
+
+def _name_dots(axes: Axes, points: Sequence[Point]) -> None:
+    """Write each name beside its dot, those of the front first, where it covers least."""
+    front = pareto_front(points)
+    scale = axes.figure.dpi / 72
+    dots = {p.label: axes.transData.transform((p.cost, p.value)) / scale for p in points}
+    taken = [np.array([*(at - 3), *(at + 3)]) for at in dots.values()]
+    taken += _treads([dots[point.label] for point in front])
+    frame = np.array(axes.get_window_extent().extents) / scale
+    for point in [*front, *(p for p in points if p not in front)]:
+        step, box = _free_place(dots[point.label], 5.2 * len(point.label), taken, frame)
+        taken.append(box)
+        axes.annotate(
+            point.label,
+            (point.cost, point.value),
+            xytext=step,
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=theme.PALETTE[0] if point in front else theme.MUTED,
+            weight="bold" if point in front else "normal",
+            path_effects=[withStroke(linewidth=2.5, foreground=theme.PAPER)],
+        )
+
+
+def _treads(dots: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return flat boxes around the level parts of the front."""
+    return [
+        np.array([left[0], left[1] - 1, right[0], left[1] + 1])
+        for left, right in itertools.pairwise(dots)
+    ]
+
+
+def _free_place(
+    dot: np.ndarray, width: float, taken: Sequence[np.ndarray], frame: np.ndarray
+) -> tuple[tuple[float, float], np.ndarray]:
+    """Return the step from a dot to its name, in points, and the box that the name fills."""
+    heights = sorted(range(-36, 37, 4), key=abs)
+    steps = [(x, y) for y, x in itertools.product(heights, (6.0, -6.0 - width))]
+    boxes = [np.array([x, y - 5, x + width, y + 5]) + np.tile(dot, 2) for x, y in steps]
+    costs = [
+        sum(_shared(box, other) for other in taken) + 9 * _outside(box, frame) for box in boxes
+    ]
+    best = int(np.argmin(costs))
+    return steps[best], boxes[best]
+
+
+def _shared(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the area that two boxes share."""
+    return float(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod())
+
+
+def _outside(box: np.ndarray, frame: np.ndarray) -> float:
+    """Return how far a box sticks out of a frame."""
+    over = np.concatenate([frame[:2] - box[:2], box[2:] - frame[2:]])
+    return float(np.clip(over, 0, None).sum())
 
 
 @theme.drawn
