@@ -4,8 +4,8 @@ Signatures come from the code, sections from numpydoc docstrings, links from ``l
 the lines on the repository. A page is read again when a module that it describes has changed.
 """
 
-import importlib
 import inspect
+import pkgutil
 import re
 from functools import cache
 from pathlib import Path
@@ -50,7 +50,7 @@ def _address() -> str:
 
 def _source(module: str, fullname: str) -> tuple[Path, int, int] | None:
     """Return file, first and last line of a name; None for constants and what others define."""
-    thing: Any = importlib.import_module(module)
+    thing: Any = pkgutil.resolve_name(module)
     try:
         for part in fullname.split("."):
             thing = inspect.getattr_static(thing, part)

@@ -168,7 +168,7 @@ def _counts(card: Card) -> Iterator[str]:
         return
     yield from (f"````{{table}} Cases of {_text(card.title)} by class and split.", "")
     rows = [
-        (_text(name), _count(train, i), _count(val, i), "locked")
+        (_text(name), _count(train, i), _count(val, i), "sealed")
         for i, name in enumerate(card.classes)
     ]
     total = ("**all cases**", *(f"{card.counts[split]:,}" for split in ("train", "val", "test")))

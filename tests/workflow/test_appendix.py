@@ -119,7 +119,7 @@ def test_every_card_has_its_section_with_all_that_a_reader_must_know(pages):
 def test_no_card_tells_how_a_test_split_falls_into_classes(pages):
     rows = re.findall(r"^\| .+ \| [\d,]+ \| [\d,]+ \| (\S+) \|$", pages["data-cards"], re.MULTILINE)
     classes = sum(card.num_classes for card in data.cards().values() if card.class_counts)
-    assert rows.count("locked") == classes
+    assert rows.count("sealed") == classes
 
 
 def test_a_new_card_and_its_chapter_appear_by_themselves(tmp_path, book, monkeypatch):
