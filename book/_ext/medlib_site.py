@@ -37,6 +37,9 @@ REPAIRS = (
     # a line that says "Show code cell source" must not be announced by other words
     ('<summary aria-label="Toggle hidden content">', "<summary>"),
 )
+# the theme's menu opens what lies below a page by an arrow without a name
+ARROW = '<summary><span class="toctree-toggle"'
+NAMED_ARROW = '<summary aria-label="Pages below"><span class="toctree-toggle"'
 OWN_FOLDERS = {"_static", "_sources", "_images"}  # of Sphinx, beside the folders of pages
 DESCRIPTION = 200  # characters; search engines cut after about that many
 
@@ -205,6 +208,7 @@ def finish_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Point the edit button to the source that people edit, and describe the page in its head."""
+    name_arrows(context)
     if doctree is None:
         return
     for found, better in REPAIRS:
@@ -218,6 +222,15 @@ def finish_page(
     text = describe(doctree)
     if text:
         context["metatags"] += f'<meta name="description" content="{html.escape(text)}" />\n'
+
+
+def name_arrows(context: dict[str, Any]) -> None:
+    """Give the arrows of the menu a name for screen readers."""
+    menu = context.get("generate_toctree_html")
+    if menu is not None:
+        context["generate_toctree_html"] = lambda *which, **how: str(menu(*which, **how)).replace(
+            ARROW, NAMED_ARROW
+        )
 
 
 def _to_source(button: dict[str, Any]) -> dict[str, Any]:
