@@ -138,6 +138,8 @@ def _name_dots(axes: Axes, points: Sequence[Point]) -> None:
     for point in [*front, *(p for p in points if p not in front)]:
         step, box = _free_place(dots[point.label], 5.2 * len(point.label), taken, frame)
         taken.append(box)
+        colour = theme.PALETTE[0] if point in front else theme.MUTED
+        far = abs(step[1]) > 8  # a thin line then says whose name it is
         axes.annotate(
             point.label,
             (point.cost, point.value),
@@ -145,7 +147,8 @@ def _name_dots(axes: Axes, points: Sequence[Point]) -> None:
             textcoords="offset points",
             va="center",
             fontsize=8.5,
-            color=theme.PALETTE[0] if point in front else theme.MUTED,
+            color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6} if far else None,
             weight="bold" if point in front else "normal",
             path_effects=[withStroke(linewidth=2.5, foreground=theme.PAPER)],
         )
@@ -167,7 +170,8 @@ def _free_place(
     steps = [(x, y) for y, x in itertools.product(heights, (6.0, -6.0 - width))]
     boxes = [np.array([x, y - 5, x + width, y + 5]) + np.tile(dot, 2) for x, y in steps]
     costs = [
-        sum(_shared(box, other) for other in taken) + 9 * _outside(box, frame) for box in boxes
+        sum(_shared(box, other) for other in taken) + 9 * _outside(box, frame) + abs(y)
+        for box, (_, y) in zip(boxes, steps, strict=True)
     ]
     best = int(np.argmin(costs))
     return steps[best], boxes[best]
