@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -63,6 +63,11 @@ def classifier(family: str, seed: int) -> ClassifierMixin:
     return made[family]
 
 
+def scaled(family: str, seed: int) -> Pipeline:
+    """Return the classifier of a family behind a scaler, not fitted."""
+    return Pipeline([("scale", StandardScaler()), ("classify", classifier(family, seed))])
+
+
 def descriptor(name: str) -> Any:
     """Return a transformer from images ``(N, C, H, W)`` to features ``(N, F)``."""
     return make_union(*(ImageFeatures(kind) for kind in DESCRIPTORS[name]))
@@ -74,8 +79,8 @@ def choose(family: str, tables: dict[str, np.ndarray], labels: np.ndarray, seed:
     scoring = "roc_auc" if len(np.unique(labels)) == 2 else one_against_rest
     found = []
     for name, table in tables.items():
-        pipeline = Pipeline([("scale", StandardScaler()), ("classify", classifier(family, seed))])
-        search = GridSearchCV(pipeline, GRIDS[family], scoring=scoring, cv=folds, refit=False)
+        model = scaled(family, seed)
+        search = GridSearchCV(model, GRIDS[family], scoring=scoring, cv=folds, refit=False)
         search.fit(table, labels)
         found.append(Chosen(name, search.best_params_, float(search.best_score_)))
     return max(found, key=lambda each: each.auc)
@@ -109,8 +114,7 @@ def fitted(family: str, images: np.ndarray, labels: np.ndarray, seed: int) -> tu
     """
     tables = {name: descriptor(name).fit_transform(images) for name in DESCRIPTORS}
     chosen = choose(family, tables, labels, seed)
-    pipeline = Pipeline([("scale", StandardScaler()), ("classify", classifier(family, seed))])
-    pipeline = clone(pipeline).set_params(**chosen.settings)
+    pipeline = scaled(family, seed).set_params(**chosen.settings)
     if family == "random-forest":
         pipeline.set_params(classify__n_estimators=TREES)
     if family == "svm":  # distances become probabilities on held-out folds

@@ -136,7 +136,7 @@ class Training(Job):
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Train the network, or go on with it; see `Job.predictor`."""
         model, history = self.trained(dataset, folder)
-        return Network(model, dataset.task), self.details(history)
+        return Network(model, dataset.task, self.device), self.details(history)
 
     def details(self, history: dict[str, Any]) -> dict[str, Any]:
         """Return what the record says of the training."""

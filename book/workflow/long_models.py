@@ -36,10 +36,11 @@ class Network:
 
     model: nn.Module
     task: str
+    device: str = "cpu"
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Return softmax or sigmoid of the logits, ``(N, K)``."""
-        return predict_proba(self.model, images, task=self.task)
+        return predict_proba(self.model, images, task=self.task, device=self.device)
 
 
 @dataclass(frozen=True)
