@@ -1,4 +1,4 @@
-"""The table of all long jobs: the benchmark of chapter 4.8, and the architectures of Part 3."""
+"""The table of all long jobs: the benchmark of chapter 4.8, and the chapters of Part 3."""
 
 from book.workflow.long_architectures import (
     ablation_jobs,
@@ -7,7 +7,14 @@ from book.workflow.long_architectures import (
     mask_jobs,
     stock_jobs,
 )
+from book.workflow.long_augment import augment_jobs
+from book.workflow.long_features import feature_jobs
+from book.workflow.long_few_labels import few_label_jobs
 from book.workflow.long_jobs import Job, combined_jobs, published_jobs, small_jobs
+from book.workflow.long_multilabel import multilabel_jobs
+from book.workflow.long_regularise import regularise_jobs
+from book.workflow.long_search import search_jobs
+from book.workflow.long_transfer import transfer_jobs
 
 JOBS: tuple[Job, ...] = (
     *small_jobs(),
@@ -18,4 +25,11 @@ JOBS: tuple[Job, ...] = (
     *mask_jobs(),
     *published_jobs(),
     *stock_jobs(),
+    *feature_jobs(),
+    *transfer_jobs(),
+    *augment_jobs(),
+    *regularise_jobs(),
+    *search_jobs(),
+    *multilabel_jobs(),
+    *few_label_jobs(),
 )
