@@ -6,7 +6,7 @@ alone, all are put together, and each is taken out of all. Their strengths are p
 follow from the budget, and nothing is tuned:
 
 - ``decay``: decoupled weight decay of 1.0. Over 1,000 steps of the schedule (largest learning rate
-  0.001, on average half of it) it shrinks a weight that no gradient holds to about exp(-0.5) = 61 %.
+  0.001, on average half of it) it shrinks a weight that no gradient holds to exp(-0.5), 61 %.
   The 0.05 of `Recipe.small` shrinks it to 98 % and can do little; the chapter shows it.
 - ``dropout``: half of the pooled features, before the last layer (Srivastava et al., 2014).
 - ``smoothing``: a tenth of the label is spread over the classes (Szegedy et al., 2016).
