@@ -3,8 +3,9 @@
 Written down before the first of these runs was started:
 
 **Question.** Six findings on chest films (`FINDINGS`), 1,000 films of 264 patients. Features are
-those of a frozen EfficientNet-Lite0 that learned from ImageNet, at 112 pixels. Does a method that
-uses the correlation of labels, or a loss made for rare labels, do better than one question a label?
+those of a frozen EfficientNet-Lite0 that learned from ImageNet (`long_folds.FEATURES`). Does a
+method that uses the correlation of labels, or a loss made for rare labels, do better than one
+question a label?
 
 **Endpoint.** Macro AUC (the mean over the six findings), of pooled out-of-fold scores of one
 5-fold cross-validation over patients, mean of three seeds. Intervals and tests resample patients,
@@ -33,20 +34,22 @@ same model by another optimiser and thus a control.
 
 **What is chosen, and where.** The strength of the penalty, inside each training fold, by two folds
 of patients and the macro AUC; three strengths, the same for scikit-learn's regression and for the
-heads (see `HeadRecipe`). Nothing else is chosen from data. Chains take the strength that binary
-relevance chooses, because a search of their own costs too much.
+heads (see `HeadRecipe`); the powerset, the slowest, chooses of two. Nothing else is chosen from
+data. Chains take the strength that binary relevance chooses: a search of their own costs too much.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from scipy.special import expit, logit
-
+from book.workflow.long_folds import Folds
 from book.workflow.long_jobs import Job
-from medlib.errors import MedlibError
+from medlib.data import Dataset
 from medlib.multilabel import (
     LOSSES,
     BinaryRelevance,
+    Chosen,
     ClassifierChains,
     HeadRecipe,
     LabelGraphHead,
@@ -54,15 +57,13 @@ from medlib.multilabel import (
     LabelPowerset,
     LinearHead,
     Method,
-    choose_thresholds,
+    Prevalence,
     logistic,
-    macro_auc,
-    out_of_fold,
 )
 
 CHAPTER = "03-16-multi-label"
 FINDINGS = ("infiltration", "effusion", "atelectasis", "nodule", "cardiomegaly", "fibrosis")
-IMAGE_SIZE = 112
+SEEDS = 3
 STRENGTHS = (1e-2, 1e-3, 1e-4)
 PENALTIES = (0.02, 0.2, 2.0)  # as strong as STRENGTHS, for about 800 cases and six labels
 MATTERS = 0.02
@@ -77,95 +78,27 @@ COMPARISONS = (
     ("focal-head", "linear-head"),
     ("asymmetric-head", "linear-head"),
 )
-FLOOR = 1e-6  # thresholds are held this far from 0 and 1, where the logit ends
+MINUTES = {  # processor minutes of a job; a head where no number stands
+    "prevalence": 0.1,
+    "binary-relevance": 0.2,
+    "binary-relevance-f1": 0.2,
+    "chains": 0.3,
+    "chains-out-of-fold": 0.5,
+    "powerset": 0.6,
+}
 
 
-class Prevalence(Method):
-    """Give every case each label's share in the training cases: the answer that sees nothing."""
+@dataclass(frozen=True)
+class Compared(Folds):
+    """A method of `METHODS`, judged by pooled folds."""
 
-    def _fit(self, features: np.ndarray, labels: np.ndarray, *_: object) -> None:
-        self.shares_ = labels.mean(axis=0)
+    chapter: str = CHAPTER
 
-    def _predict(self, features: np.ndarray) -> np.ndarray:
-        return np.tile(self.shares_, (len(features), 1))
-
-
-class Chosen(Method):
-    """The one of several candidates that is best in folds of patients inside the training cases.
-
-    Best is the largest macro AUC of the pooled predictions; of equals the first. It then learns
-    from all training cases.
-
-    Parameters
-    ----------
-    candidates : sequence of Method
-        All with known labels.
-    folds : int
-        How many folds inside.
-    last : callable, optional
-        Makes of the best candidate's place what learns from all training cases, such as a costlier
-        relative with the same penalty; by default the candidate itself.
-    thresholds : str, optional
-        See `choose_thresholds`: each label's threshold is chosen from the same predictions, and
-        its probabilities are moved, in their old order, until it lies at one half.
-    """
-
-    def __init__(
-        self,
-        candidates: Sequence[Method],
-        folds: int = 2,
-        last: Callable[[int], Method] | None = None,
-        thresholds: str | None = None,
-    ) -> None:
-        if not candidates:
-            raise MedlibError("there is no candidate to choose: give at least one method")
-        self.candidates, self.folds = tuple(candidates), folds
-        self.last, self.thresholds = last or self.candidates.__getitem__, thresholds
-
-    def _fit(
-        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int
-    ) -> None:
-        found = [
-            out_of_fold(each, features, labels, groups, folds=self.folds, seed=seed).probabilities
-            for each in self.candidates
-        ]
-        self.chosen_ = int(np.argmax([macro_auc(labels, each).value for each in found]))
-        self.cuts_ = np.full(labels.shape[1], 0.5)
-        if self.thresholds:
-            self.cuts_ = choose_thresholds(labels, found[self.chosen_], by=self.thresholds)
-        self.fitted_ = self.last(self.chosen_).fit(features, labels, groups, seed)
-
-    def _predict(self, features: np.ndarray) -> np.ndarray:
-        found = self.fitted_.predict_proba(features)
-        return moved(found, self.cuts_) if self.thresholds else found
-
-
-def moved(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Move probabilities on the logit scale so that each label's threshold lies at one half.
-
-    Parameters
-    ----------
-    probabilities : ndarray
-        ``(N, K)``.
-    thresholds : ndarray
-        ``(K,)``, as from `choose_thresholds`: infinity for a label that is never called.
-    """
-    cuts = np.clip(thresholds, FLOOR, 1 - FLOOR)
-    return expit(logit(np.clip(probabilities, FLOOR**2, 1 - FLOOR**2)) - logit(cuts))
-
-
-def frozen_features(images: np.ndarray) -> np.ndarray:
-    """Return the pooled features of the frozen network, ``(N, 1280)``."""
-    from medlib.pretrained import extract, pretrained
-
-    network = pretrained("efficientnet_lite0")
-    return extract(network, images, image_size=IMAGE_SIZE, cache=True)
-
-
-def heads(build: Callable[[HeadRecipe], Method], **options: object) -> Callable[[], Method]:
-    """Return what makes a head whose penalty is chosen."""
-    recipes = [HeadRecipe(penalty=penalty) for penalty in PENALTIES]
-    return lambda: Chosen([build(recipe=recipe, **options) for recipe in recipes])
+    def predictor(self, dataset: Dataset, folder: Path) -> tuple[Method, dict[str, Any]]:
+        """Build the method; see `Job.predictor`."""
+        method, about = super().predictor(dataset, folder)
+        chosen = {"strengths": list(STRENGTHS), "penalties": list(PENALTIES), "inner_folds": 2}
+        return method, about | {"settings": chosen}
 
 
 def relevances() -> list[Method]:
@@ -181,13 +114,19 @@ def chains(folds: int, count: int) -> Method:
     )
 
 
+def heads(build: Callable[..., Method], **options: object) -> Callable[[], Method]:
+    """Return what makes a head whose penalty is chosen."""
+    recipes = [HeadRecipe(penalty=penalty) for penalty in PENALTIES]
+    return lambda: Chosen([build(recipe=recipe, **options) for recipe in recipes])
+
+
 METHODS: dict[str, Callable[[], Method]] = {
     "prevalence": Prevalence,
     "binary-relevance": lambda: Chosen(relevances()),
     "binary-relevance-f1": lambda: Chosen(relevances(), thresholds="f1"),
     "chains": lambda: chains(folds=0, count=10),
     "chains-out-of-fold": lambda: chains(folds=3, count=5),
-    "powerset": lambda: Chosen([LabelPowerset(logistic(each)) for each in STRENGTHS]),
+    "powerset": lambda: Chosen([LabelPowerset(logistic(each)) for each in STRENGTHS[1:]]),
     "linear-head": heads(LinearHead),
     "hidden-head": heads(LinearHead, hidden=32),
     # at the paper's 0.4 no two of these findings would be joined (training labels)
@@ -199,5 +138,7 @@ METHODS: dict[str, Callable[[], Method]] = {
 
 
 def multilabel_jobs() -> Iterator[Job]:
-    """Yield the jobs."""
-    yield from ()
+    """Yield each method on nih1000, three seeds; the one that nothing chooses has one."""
+    for name, make in METHODS.items():
+        for seed in range(1 if name == "prevalence" else SEEDS):
+            yield Compared(name, "nih1000", seed, MINUTES.get(name, 0.35), make=make)

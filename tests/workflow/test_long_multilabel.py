@@ -1,35 +1,25 @@
-"""What chapter 3.16 compares: nothing is chosen outside the training cases it was given."""
+"""What chapter 3.16 compares: methods that all learn, and jobs that go through the door."""
 
 import numpy as np
 import pytest
 
-from book.workflow.long_multilabel import COMPARISONS, METHODS, Chosen, Prevalence, moved
-from medlib.errors import MedlibError
-from medlib.multilabel import BinaryRelevance, Method, logistic, macro_auc
-
-
-def films(count=160, seed=0):
-    """Return features, labels and patients; features tell labels, patients have four films."""
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(count, 8))
-    labels = (features[:, :3] + rng.normal(size=(count, 3)) > 0.8).astype(int)
-    return features, labels, np.repeat(np.arange(count // 4), 4)
-
-
-class Useless(Method):
-    """Knows nothing, and notes from which cases it learned."""
-
-    def _fit(self, features, labels, groups, seed):
-        self.width = labels.shape[1]
-
-    def _predict(self, features):
-        return np.random.default_rng(0).random((len(features), self.width))
+from book.workflow import long_folds
+from book.workflow.long_multilabel import CHAPTER, COMPARISONS, FINDINGS, METHODS, multilabel_jobs
+from medlib import results
+from medlib import run as run_module
+from medlib.data import card
+from medlib.data.phantoms import phantom_like
+from medlib.multilabel import macro_auc
+from medlib.profiles import PROFILES
 
 
 def test_multilabel_methods_all_learn():
-    features, labels, groups = films()
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(160, 8))
+    labels = (features[:, :3] + rng.normal(size=(160, 3)) > 0.8).astype(int)
     for name, build in METHODS.items():
-        found = build().fit(features, labels, groups, seed=0).predict_proba(features)
+        method = build().fit(features, labels, np.repeat(np.arange(40), 4), seed=0)
+        found = method.predict_proba(features)
         assert found.shape == labels.shape, name
         assert (macro_auc(labels, found).value > 0.7) == (name != "prevalence"), name
 
@@ -37,34 +27,20 @@ def test_multilabel_methods_all_learn():
 def test_multilabel_comparisons_name_methods():
     assert {name for pair in COMPARISONS for name in pair} <= set(METHODS)
     assert len(set(COMPARISONS)) == len(COMPARISONS)
+    assert card("nih1000").supported == FINDINGS
 
 
-def test_multilabel_chosen_takes_the_better_candidate():
-    features, labels, groups = films()
-    chosen = Chosen([Useless(), BinaryRelevance(logistic(0.1))]).fit(features, labels, groups)
-    assert chosen.chosen_ == 1
-    with pytest.raises(MedlibError, match="no candidate"):
-        Chosen([])
-
-
-def test_multilabel_chosen_thresholds_lie_at_one_half():
-    features, labels, groups = films(400)
-    plain = Chosen([BinaryRelevance(logistic(0.1))]).fit(features, labels, groups)
-    own = Chosen([BinaryRelevance(logistic(0.1))], thresholds="prevalence")
-    own.fit(features, labels, groups)
-    before, after = plain.predict_proba(features), own.predict_proba(features)
-    assert (before.argsort(axis=0) == after.argsort(axis=0)).all()
-    assert abs((after > 0.5).mean() - labels.mean()) < 0.06
-    np.testing.assert_array_equal(after > 0.5, before > own.cuts_)
-
-
-def test_multilabel_moved_survives_thresholds_at_the_ends():
-    found = moved(np.array([[0.0, 0.3, 1.0]]), np.array([np.inf, 0.3, -np.inf]))
-    assert found[0, 0] < 0.5 < found[0, 2]
-    assert found[0, 1] == pytest.approx(0.5)
-
-
-def test_multilabel_prevalence_is_that_of_the_training_cases():
-    features, labels, _ = films()
-    found = Prevalence().fit(features, labels).predict_proba(features[:5])
-    np.testing.assert_allclose(found, np.tile(labels.mean(axis=0), (5, 1)))
+@pytest.mark.parametrize("name", ["prevalence", "binary-relevance", "message-head"])
+def test_multilabel_job_goes_through_the_door(name, tmp_path, monkeypatch):
+    run = run_module.Run(CHAPTER, PROFILES["cpu"], (0,), "cpu", tmp_path)
+    monkeypatch.setattr(run_module, "_active", run)
+    results.open_results(run)
+    films = phantom_like(card("nih1000"))
+    noise = np.random.default_rng(0).normal(size=(1000, 5))
+    monkeypatch.setattr("book.workflow.long_folds.frozen_features", lambda data: noise)
+    job = next(each for each in multilabel_jobs() if each.model_id == name)
+    method, details = job.predictor(films, tmp_path)
+    scores = job.look(method, films)
+    assert details["features"]["network"] == long_folds.FEATURES[0]
+    assert scores.probabilities.shape == (1000, len(FINDINGS))
+    assert (scores.variant, scores.synthetic) == ("folds", True)
