@@ -54,7 +54,7 @@ GROUPS = (
     Group(
         "training",
         "Training",
-        "The recipe and the loop that follows it, losses, augmentation, checkpoints.",
+        "The recipe and the loop that follows it, losses, augmentation, checkpoints, search.",
         (
             "recipe",
             "train",
@@ -65,6 +65,7 @@ GROUPS = (
             "training_checks",
             "checkpoint",
             "distributed",
+            "search",
         ),
     ),
     Group(
