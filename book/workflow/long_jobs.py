@@ -143,9 +143,13 @@ class Training(Job):
         found = {"network": self.network, "options": self.options, "around": list(self.around)}
         return found | {"recipe": self.recipe.as_dict(), "history": history}
 
+    def untrained(self, dataset: Dataset) -> nn.Module:
+        """Return the network as it is before the first step."""
+        return new_network(self.network, self.options, dataset, self.seed, self.around)
+
     def trained(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         """Return the trained network and its history; a finished one is only read."""
-        model = new_network(self.network, self.options, dataset, self.seed, self.around)
+        model = self.untrained(dataset)
         weights = folder / self.id / "weights.pt"
         if weights.exists():
             content = read_checkpoint(weights)
