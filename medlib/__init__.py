@@ -17,6 +17,7 @@ _EXPORTS = {
     "predict_masks": "medlib.train",
     "evaluate_once": "medlib.evaluate",
     "evaluate_masks_once": "medlib.evaluate",
+    "evaluate_folds": "medlib.evaluate",
     "record": "medlib.results",
     "long_scores": "medlib.long_runs",
     "long_records": "medlib.long_runs",

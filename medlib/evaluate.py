@@ -3,7 +3,8 @@
 `evaluate_once` is the only function of the book that sees test labels, once for each model, seed,
 data set and input variant of a chapter. It writes the scores and the labels of every image to a CSV
 file, and everything that is said about the test split later (intervals, calibration, tables, plots)
-is computed from that file. `evaluate_masks_once` is the same door for masks. `evaluate_audit` is a
+is computed from that file. `evaluate_masks_once` is the same door for masks, `evaluate_folds` the
+one for sets of so few patients that each of them has to be predicted. `evaluate_audit` is a
 second door for the two chapters whose subject is the misuse itself. A static test,
 ``book/workflow/lock_check.py``, finds any other way.
 """
@@ -13,7 +14,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from medlib.run import Run, current
 
 if TYPE_CHECKING:
     from medlib.data import Dataset
+    from medlib.multilabel.base import Method
 
 AUDIT_CHAPTERS = {
     "02-03": "shows what a split that leaks does to the test score",
@@ -157,6 +159,68 @@ def evaluate_masks_once(
     """
     named = "-".join(part for part in (cases.VARIANT, variant) if part)
     return _evaluate_masks(model, data, _Look(model_id, data.name, seed, named))
+
+
+def evaluate_folds(
+    method: "Method",
+    features: np.ndarray | Callable[[np.ndarray], np.ndarray],
+    data: "Dataset",
+    *,
+    model_id: str,
+    seed: int,
+    findings: Sequence[str] | None = None,
+    hide: Mapping[str, Any] | None = None,
+    variant: str = "",
+) -> Scores:
+    """Predict every case of a set by cross-validation over patients, once.
+
+    For multi-label sets with too few patients for a test split. Each fold is predicted by a copy of
+    the method that learned from the other folds; the predictions of all folds are pooled. The folds
+    are the committed ones (``data/splits/NAME-folds.txt``), the same for all methods. The method
+    learns from labels of the test split when they lie in other folds, hence it must be one of
+    medlib's, settled before: nothing may be tuned between two calls.
+
+    Parameters
+    ----------
+    method : Method
+        Of `medlib.multilabel`; the object itself learns nothing.
+    features : ndarray or callable
+        ``(N, F)`` of all cases, in the order train, val, test; or what makes them from all images
+        ``(N, C, H, W)``. They must not depend on labels.
+    data : Dataset
+        A multi-label set.
+    model_id, seed
+        As in `evaluate_once`; the seed is that of the method and of what is hidden.
+    findings : sequence of str, optional
+        Labels that are learned and judged, by class name; by default those that the card supports.
+    hide : mapping, optional
+        Arguments of `medlib.multilabel.hide`, such as ``{"how": "random", "rate": 0.9}``: what the
+        method does not get to know. It is judged on the full truth.
+    variant : str
+        Added to the variant ``folds`` in the name of the file.
+
+    Returns
+    -------
+    Scores
+        Of all cases; ``variant`` is ``"folds"`` or begins with ``"folds-"``.
+
+    Raises
+    ------
+    TestSplitUsed
+        Where the chapter has judged this model, seed, set and variant before.
+    MedlibError
+        For a set with one label a case, an unknown finding, or a method from elsewhere.
+    """
+    if data.task != "multi-label":
+        raise MedlibError(f"{data.name} has one label a case: evaluate_folds is for several")
+    names = list(findings or data.card.supported or data.class_names)
+    unknown = sorted(set(names) - set(data.class_names))
+    if unknown:
+        raise MedlibError(f"{data.name} has no finding {', '.join(unknown)}")
+    _refuse_foreign(method)
+    named = "-".join(part for part in ("folds", variant) if part)
+    look = _Look(model_id, data.name, seed, named, "folds")
+    return _evaluate_folds(method, features, data, look, names, hide)
 
 
 def evaluate_audit(
@@ -329,6 +393,69 @@ def _evaluate_masks(model: Any, data: "Dataset", look: _Look) -> Cases:
     path = Path(run.build) / "scores" / run.chapter / made.filename
     write_scores(made, path)
     return replace(made, path=path)
+
+
+def _evaluate_folds(
+    method: "Method",
+    features: np.ndarray | Callable[[np.ndarray], np.ndarray],
+    data: "Dataset",
+    look: _Look,
+    findings: Sequence[str],
+    hide: Mapping[str, Any] | None,
+) -> Scores:
+    """Open the lock, hide labels, predict fold by fold."""
+    from medlib import multilabel
+    from medlib.data import locked
+    from medlib.results import log_access
+
+    run, parts = current(), (data.train, data.val, data.test)
+    _refuse_second(run, look)
+    table = features
+    if callable(features):
+        table = features(np.concatenate([part.images for part in parts]))
+    _looks_of(run).add(look.key)
+    log_access(**vars(look))
+    answers = (data.train.labels, data.val.labels, locked.read_test_labels(data))
+    columns = [data.class_names.index(name) for name in findings]
+    truth = np.concatenate(answers)[:, columns]
+    known = truth
+    if hide is not None:
+        known = multilabel.hide(truth, **{"seed": look.seed, "features": table, **hide})
+    fold, groups, index = _folds(data, truth)
+    pooled = multilabel.out_of_fold(method, table, known, groups, seed=look.seed, fold=fold)
+    named = look.model_id, look.data, look.seed, look.variant
+    synthetic = bool(data.synthetic or run.synthetic)
+    scores = Scores(*named, truth, rounded(pooled.probabilities), index, groups, synthetic)
+    path = Path(run.build) / "scores" / run.chapter / scores.filename
+    write_scores(scores, path)
+    return replace(scores, path=path)
+
+
+def _folds(data: "Dataset", truth: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return fold, patient and index of each case: the committed folds, or new ones of phantoms."""
+    from medlib.data import splits
+    from medlib.multilabel import patient_folds
+
+    parts = (data.train, data.val, data.test)
+    named = all(part.groups is not None for part in parts)
+    groups = np.concatenate([part.groups for part in parts]) if named else None
+    index = np.concatenate([part.index for part in parts])
+    committed = None if data.synthetic else splits.read_folds(data.card)
+    if committed is None:
+        return patient_folds(truth, groups), groups, index
+    return committed[index], groups, index
+
+
+def _refuse_foreign(method: Any) -> None:
+    """Refuse what could look at the labels that it learns from: anything but medlib's methods."""
+    for each in (method, *vars(method).values()):
+        if hasattr(each, "fit") and type(each).__module__.partition(".")[0] != "medlib":
+            raise MedlibError(
+                f"evaluate_folds hands labels of the test split to the method that learns: it "
+                f"takes those of medlib.multilabel, not {type(each).__name__}"
+            )
+    if not hasattr(method, "fit"):
+        raise MedlibError(f"{type(method).__name__} is no method: it has no fit")
 
 
 def _refuse_masks(variant: str) -> None:

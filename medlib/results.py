@@ -130,13 +130,13 @@ def log_access(
     ----------
     model_id, data, seed, variant
         The key under which the split was used.
-    door : {"once", "audit"}
-        `evaluate_once` or `evaluate_audit`.
+    door : {"once", "folds", "audit"}
+        `evaluate_once`, `evaluate_folds` or `evaluate_audit`.
     reason : str, optional
         Why an audit looked; needed for the door ``audit``.
     """
-    if door not in {"once", "audit"}:
-        raise MedlibError(f"a test split has the doors 'once' and 'audit', got {door!r}")
+    if door not in {"once", "folds", "audit"}:
+        raise MedlibError(f"a test split has the doors 'once', 'folds' and 'audit', got {door!r}")
     if door == "audit" and not (reason or "").strip():
         raise MedlibError("an audit of the test split needs a reason: evaluate_audit(reason=...)")
     entry = dict(

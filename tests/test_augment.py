@@ -1,5 +1,6 @@
 """Augmentation: against torchvision, SciPy and loops on the same numbers; replay, refusals."""
 
+import colorsys
 from dataclasses import replace
 
 import numpy as np
@@ -184,6 +185,7 @@ def test_what_is_not_asked_for_is_not_drawn():
         ({"trivial": 1.5}, "trivial is a share, at most 1, got 1.5"),
         ({"mixed": 2.0}, "mixed is a share"),
         ({"mixup": -0.1}, "mixup must be 0 or more"),
+        ({"hue": 0.6}, "hue is a share of the colour circle, at most 0.5"),
     ],
 )
 def test_refusals(options, words):
@@ -245,6 +247,77 @@ def test_no_blur_is_exact():
     batch = images(2)
     out = Augment(blur=1.0).apply(batch, still(2, sigma=torch.zeros(2)))
     torch.testing.assert_close(out, batch / 255, atol=1e-7, rtol=0)
+
+
+# --- hue: to 1e-6 of torchvision's and of Python's colorsys ---------------------------------------
+
+
+def test_hue_equals_torchvision_and_colorsys():
+    batch, augment = images(8, 3), Augment(hue=0.5)
+    batch[0, 1:] = batch[0, :1]  # grey: no hue
+    batch[1] //= 2  # dark
+    batch[2, 2] = 0  # from red to green
+    draw = augment.draw(8, generator=torch.Generator().manual_seed(1))
+    got = augment.apply(batch, draw)
+    for i, turn in enumerate(draw.turn.tolist()):
+        expected = reference.adjust_hue(batch[i] / 255, turn)
+        torch.testing.assert_close(got[i], expected, atol=1e-5, rtol=0)
+        for y, x in ((0, 0), (13, 5), (27, 27)):
+            h, s, v = colorsys.rgb_to_hsv(*(batch[i, :, y, x] / 255).tolist())
+            slow = torch.tensor(colorsys.hsv_to_rgb((h + turn) % 1, s, v))
+            torch.testing.assert_close(got[i, :, y, x], slow, atol=1e-6, rtol=0)
+
+
+def test_a_turn_of_nothing_and_pure_colours_and_a_turn_and_its_opposite():
+    batch, augment = images(2, 3) / 255, Augment(hue=0.5)
+    out = augment.apply(batch, still(2, turn=torch.zeros(2)))
+    torch.testing.assert_close(out, batch, atol=1e-6, rtol=0)
+    red = torch.zeros(1, 3, 4, 4)
+    red[:, 0] = 1
+    green = augment.apply(red, still(1, turn=torch.tensor([1 / 3])))
+    torch.testing.assert_close(green, red.roll(1, 1), atol=1e-6, rtol=0)
+    there = augment.apply(batch, still(2, turn=torch.full((2,), 0.2)))
+    back = augment.apply(there, still(2, turn=torch.full((2,), -0.2)))
+    torch.testing.assert_close(back, batch, atol=1e-5, rtol=0)
+
+
+def test_hue_keeps_value_and_saturation_and_reaches_as_far_as_asked_for():
+    batch, augment = images(4, 3) / 255, Augment(hue=0.1)
+    out = augment(batch, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(out.amax(1), batch.amax(1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(out.amin(1), batch.amin(1), atol=1e-6, rtol=0)
+    turn = augment.draw(5000, generator=torch.Generator().manual_seed(0)).turn
+    assert 0.099 < turn.abs().max() <= 0.1
+    assert abs(float(turn.mean())) < 0.003
+
+
+def test_hue_needs_colour():
+    with pytest.raises(MedlibError, match="these images have 1 channel"):
+        Augment(hue=0.1)(images(2))
+
+
+def test_hue_changes_no_other_draw():
+    coloured = replace(EVERYTHING, hue=0.3)
+    torch.manual_seed(2)
+    before, state = EVERYTHING.draw(9), torch.random.get_rng_state()
+    torch.manual_seed(2)
+    after = coloured.draw(9)
+    for name, value in vars(before).items():
+        if name != "turn":
+            assert np.array_equal(np.asarray(value), np.asarray(getattr(after, name))), name
+    assert before.turn is None
+    torch.manual_seed(2)
+    replace(coloured, hue=0.0).draw(9)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_hue_in_chunks_gives_what_the_whole_batch_gives(monkeypatch):
+    augment, batch = Augment(hue=0.5, contrast=0.2, rotation=10), images(49, 3)
+    draw = augment.draw(49)
+    monkeypatch.setattr(pipeline, "CHUNK", 2**40)
+    whole = augment.apply(batch, draw)
+    monkeypatch.setattr(pipeline, "CHUNK", 1)
+    assert torch.equal(augment.apply(batch, draw), whole)
 
 
 # --- one operation an image: to 1e-5 of torchvision's, exactly where it works on 8 bits ----------

@@ -54,11 +54,14 @@ def card(stamp: dict, stem: str) -> str:
         return "---\n\n**This page** was not executed yet: `make book` does it."
     machine = stamp["hardware"]
     where = machine["gpu"] or machine["cpu"]
+    busy = stamp.get("processor_seconds")
+    of_which = f" ({busy:.0f} s of processor time)" if busy is not None else ""
     threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
     return (
         ":::{admonition} How this page was made\n:class: note run-card\n"
         f"Executed in profile `{stamp['profile']}`, first seed {stamp['seed']}, on {where} "
-        f"({threads}), in {stamp['seconds']:.0f} s with at most {stamp['peak_memory_mb']} MB of "
+        f"({threads}), in {stamp['seconds']:.0f} s{of_which} with at most "
+        f"{stamp['peak_memory_mb']} MB of "
         f"memory; torch {stamp['versions']['torch']}, Python {stamp['versions']['python']}. "
         f"Verdicts on its claims: {{doc}}`/book/reproducibility`; all runs: "
         f"{{doc}}`/book/status`. To repeat it: `make quick CHAPTER={stem}`.\n:::"

@@ -57,6 +57,7 @@ def execute(stem: str, profile: str, seed: int, device: str) -> dict:
         "error": error,
         "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat("T", "seconds"),
         "seconds": round(time.time() - started, 1),
+        "processor_seconds": _processor_seconds(),
         "peak_memory_mb": _peak_memory(),
         **_provenance(stem, build),
     }
@@ -186,6 +187,12 @@ def _peak_memory() -> int:
     """Return the largest resident size of the kernel, in MB; the kernel has ended by now."""
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return round(peak / (1 if platform.system() != "Darwin" else 1024) / 1024)
+
+
+def _processor_seconds() -> float:
+    """Return the time that the kernel was at work on a processor, whatever else ran beside it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round(used.ru_utime + used.ru_stime, 1)
 
 
 def main() -> int:

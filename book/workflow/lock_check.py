@@ -36,12 +36,14 @@ SEAL = f"{LOCK}.seal"
 ALLOWED = {
     "medlib.evaluate._evaluate": "scores a model, once a key, and logs the look",
     "medlib.evaluate._evaluate_masks": "judges masks, once a key, and logs the look",
+    "medlib.evaluate._evaluate_folds": "predicts each patient from the others, once a key; logs it",
     "medlib.data.dataset.Dataset.subset": "cuts the test split by class; hands out no label",
 }
 # what the data package offers others although it reads whole files inside
 DOORS = {
     "medlib.evaluate.evaluate_once": "the door",
     "medlib.evaluate.evaluate_masks_once": "the door of masks",
+    "medlib.evaluate.evaluate_folds": "the door of pooled folds",
     "medlib.evaluate.evaluate_audit": "the door of the chapters about misuse",
     "medlib.data.dataset.Dataset": "its test split carries no labels",
     "medlib.data.dataset.Dataset.subset": ALLOWED["medlib.data.dataset.Dataset.subset"],

@@ -24,7 +24,14 @@ SINK = re.compile(
 )
 NO_SINK = {"select_dtypes"}
 SOURCE_NAMES = {
-    *("evaluate_once", "evaluate_masks_once", "evaluate_audit", "read_scores", "shown"),
+    *(
+        "evaluate_once",
+        "evaluate_masks_once",
+        "evaluate_folds",
+        "evaluate_audit",
+        "read_scores",
+        "shown",
+    ),
     "long_scores",
 }
 MUTATORS = {

@@ -1,4 +1,4 @@
-"""What pixels show: contrast, brightness, blur, noise and erased rectangles, one draw a sample.
+"""What pixels show: hue, contrast, brightness, blur, noise, erased rectangles, one draw a sample.
 
 The functions change float images ``(N, C, H, W)`` in place: each pass over the pixels that is
 saved counts, since augmentation competes with small networks for the processor.
@@ -25,6 +25,37 @@ def change_contrast(images: Tensor, contrast: Tensor, brightness: Tensor) -> Non
     """Stretch intensities about each image's mean by a factor, then add a number, both ``(N,)``."""
     mean = images.mean((1, 2, 3), keepdim=True)
     images.sub_(mean).mul_(column(contrast)).add_(mean).add_(column(brightness))
+
+
+def turn_hue(images: Tensor, turn: Tensor) -> None:
+    """Turn the hue of colour images by a share of the colour circle, ``(N,)``.
+
+    Hue, saturation and value as in the hexcone model (Smith, "Color gamut transform pairs",
+    SIGGRAPH 1978); saturation and value stay as they are, and so does a pixel without colour.
+
+    Raises
+    ------
+    MedlibError
+        For images that do not have the three channels red, green and blue.
+    """
+    if images.shape[1] != 3:
+        raise MedlibError(
+            f"Augment: hue is a property of red, green and blue; these images have "
+            f"{images.shape[1]} channel(s): leave hue at 0"
+        )
+    red, green, blue = images.unbind(1)
+    value = images.amax(1)
+    chroma = value - images.amin(1)
+    unit = torch.where(chroma == 0, 1, chroma)
+    hue = torch.where(  # in sixths of the circle, from red
+        value == red,
+        (green - blue) / unit,
+        torch.where(value == green, 2 + (blue - red) / unit, 4 + (red - green) / unit),
+    )
+    hue = hue + 6 * turn[:, None, None]
+    for channel, offset in zip((red, green, blue), (5, 3, 1), strict=True):
+        place = torch.remainder(hue + offset, 6)
+        channel.copy_(value - chroma * torch.minimum(place, 4 - place).clamp_(0, 1))
 
 
 def blur(images: Tensor, sigma: Tensor, radius: int) -> None:

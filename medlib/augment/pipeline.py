@@ -45,6 +45,8 @@ class Draw:
         Row of the image that is mixed in, and the share of the image itself, ``(N,)``.
     patch : Tensor or None
         Rectangle taken over from the partner, as `box`, ``(N, 4)``.
+    turn : Tensor or None
+        Turn of the hue as a share of the colour circle, ``(N,)``.
     """
 
     mirrored: Tensor
@@ -64,6 +66,7 @@ class Draw:
     partner: Tensor | None = None
     share: Tensor | None = None
     patch: Tensor | None = None
+    turn: Tensor | None = None
 
     def rows(self, chosen: slice) -> "Draw":
         """Return the numbers of some of the samples."""
@@ -77,7 +80,7 @@ class Augment:
     """How far images may be changed; every sample draws its own numbers.
 
     Images are changed in this order: the one operation of `trivial`, flips and the affine map,
-    contrast and brightness, blur, noise, erasing, and last the mixing of two images.
+    hue, contrast and brightness, blur, noise, erasing, and last the mixing of two images.
 
     Attributes
     ----------
@@ -110,6 +113,9 @@ class Augment:
         Share of the samples that `mixup` and `cutmix` mix.
     fill : {"zeros", "border", "reflection"}
         What is seen beyond the image's border.
+    hue : float
+        Largest turn of the hue to either side, as a share of the colour circle; 0.5 makes every
+        hue as likely. For colour images alone.
     """
 
     flip_horizontal: bool = False
@@ -128,6 +134,7 @@ class Augment:
     mixup: float = 0.0
     cutmix: float = 0.0
     mixed: float = 1.0
+    hue: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -140,6 +147,11 @@ class Augment:
             if getattr(self, name) > 1:
                 what = "a probability" if name == "erase" else "a share, at most 1"
                 raise MedlibError(f"Augment: {name} is {what}, got {getattr(self, name)}")
+        if self.hue > 0.5:
+            raise MedlibError(
+                f"Augment: hue is a share of the colour circle, at most 0.5 to either side, got "
+                f"{self.hue}"
+            )
 
     def draw(
         self, count: int, *, device: str = "cpu", generator: torch.Generator | None = None
@@ -287,6 +299,8 @@ class Augment:
         if self.mixes:
             mix = mixing.draw_mix(count, self.mixup, self.cutmix, self.mixed, **where)
             more |= dict(zip(("partner", "share", "patch"), mix, strict=True))
+        if self.hue:
+            more["turn"] = (2 * torch.rand(count, **where) - 1) * self.hue
         return more
 
     def _maps(self, draw: Draw, size: tuple[int, int]) -> Tensor | None:
@@ -298,6 +312,8 @@ class Augment:
 
     def _change(self, images: Tensor, draw: Draw, rows: slice, noise: torch.Generator) -> None:
         """Change intensities of float images in place; they are these rows of the draw."""
+        if self.hue:
+            intensity.turn_hue(images, draw.turn[rows])
         if self.contrast or self.brightness:
             intensity.change_contrast(images, draw.contrast[rows], draw.brightness[rows])
         if self.blur:

@@ -19,8 +19,10 @@ from medlib.data import archive, loading, splits, store
 from medlib.data.cards import SPLITS, Card, card
 from medlib.data.stratify import split_by_case, split_by_group
 from medlib.errors import MedlibError
+from medlib.multilabel.folds import patient_folds
 
 Rows = dict[str, np.ndarray]
+FOLDED, FOLDS = ("nih1000",), 5
 
 
 def make(name: str) -> str:
@@ -33,12 +35,26 @@ def make(name: str) -> str:
     return splits.render(rows, f"rows of {name}: {about}; {sizes}")
 
 
+def make_folds(name: str) -> str:
+    """Return the text of the fold file of a data set whose few patients ask for pooled folds."""
+    wanted = card(name)
+    arrays = _arrays(wanted, "labels", "patient")
+    columns = [wanted.classes.index(finding) for finding in wanted.supported]
+    fold = patient_folds(arrays["labels"][:, columns], arrays["patient"], FOLDS, seed=0)
+    rows = {f"fold{k}": np.flatnonzero(fold == k) for k in range(FOLDS)}
+    about = "folds by patient, stratified by the supported findings, seed 0"
+    return splits.render(rows, f"rows of {name}: {about}")
+
+
 def main(names: list[str]) -> int:
-    """Write the split files of the sets named, or of all."""
+    """Write the split files of the sets named, or of all, and the fold files."""
     for name in names or _MAKERS:
-        path = paths.package_file(card(name).split["file"])
-        path.write_text(make(name), encoding="utf-8")
-        print(path)
+        written = {paths.package_file(card(name).split["file"]): make(name)}
+        if name in FOLDED:
+            written[paths.package_file(f"data/splits/{name}-folds.txt")] = make_folds(name)
+        for path, text in written.items():
+            path.write_text(text, encoding="utf-8")
+            print(path)
     return 0
 
 

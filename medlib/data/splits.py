@@ -39,6 +39,28 @@ def _read(path: Path, counts: tuple[tuple[str, int], ...]) -> dict[str, np.ndarr
     return rows
 
 
+def read_folds(card: Card) -> np.ndarray | None:
+    """Return the committed fold of each row of a data set, ``(N,)`` int64; None where it has none.
+
+    Raises
+    ------
+    MedlibError
+        Where the file is damaged or does not cover the set.
+    """
+    path = paths.package_file(f"data/splits/{card.name}-folds.txt")
+    if not path.is_file():
+        return None
+    fold = np.full(sum(card.counts.values()), -1)
+    try:
+        for name, rows in parse(path.read_text(encoding="utf-8")).items():
+            fold[rows] = int(name.removeprefix("fold"))
+    except (OSError, ValueError, IndexError) as error:
+        raise MedlibError(f"fold file {path} cannot be read: {error}") from error
+    if (fold < 0).any():
+        raise MedlibError(f"fold file {path} names no fold for {(fold < 0).sum()} rows")
+    return fold
+
+
 def parse(text: str) -> dict[str, np.ndarray]:
     """Read the text of a split file."""
     found = {}
@@ -52,7 +74,7 @@ def parse(text: str) -> dict[str, np.ndarray]:
 def render(rows: Mapping[str, np.ndarray], about: str) -> str:
     """Write the text of a split file; `about` becomes its first line."""
     lines = [f"# {about}"]
-    for split in SPLITS:
+    for split in sorted(rows, key=lambda name: (SPLITS.index(name) if name in SPLITS else 0, name)):
         lines.append(f"{split}: {' '.join(_runs(np.sort(rows[split])))}")
     return "\n".join(lines) + "\n"
 

@@ -1,5 +1,6 @@
 """What several networks share: one kind of layer, one way to draw first weights."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -44,6 +45,36 @@ class ConvNormReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to ``(N, channels, H', W')``."""
         return self.relu(self.bn(self.conv(x)))
+
+
+class StochasticDepth(nn.Module):
+    """Leave out what a block adds, for some training images at random.
+
+    Huang et al., "Deep networks with stochastic depth", ECCV 2016. The paper drops a block for a
+    whole batch and scales it at test time; here each image draws for itself, and what stays is
+    divided by the chance to stay, so that nothing is left to do when predicting.
+
+    Parameters
+    ----------
+    drop : float
+        Chance that an image goes past the block, within [0, 1).
+    """
+
+    def __init__(self, drop: float) -> None:
+        super().__init__()
+        self.drop = drop
+
+    def forward(self, residual: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to the same shape."""
+        if not self.training or self.drop == 0:
+            return residual
+        stay = 1 - self.drop
+        kept = torch.rand(len(residual), 1, 1, 1, device=residual.device) < stay
+        return residual * (kept.to(residual.dtype) / stay)
+
+    def extra_repr(self) -> str:
+        """Return what stands in the printed form."""
+        return f"drop={self.drop:.3g}"
 
 
 def initialise(model: nn.Module) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from medlib.models.checks import ModelError, check_sizes, resolve_stem
-from medlib.models.layers import initialise
+from medlib.models.layers import StochasticDepth, initialise
 
 
 class BasicBlock(nn.Module):
@@ -21,12 +21,21 @@ class BasicBlock(nn.Module):
         Whether to add the shortcut; without it the block is two plain layers.
     norm : bool
         Whether batch normalisation follows each convolution.
+    drop : float
+        Chance that a training image skips the two layers; see `StochasticDepth`.
     """
 
     expansion = 1
 
     def __init__(
-        self, in_channels: int, channels: int, *, stride: int, skip: bool, norm: bool
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int,
+        skip: bool,
+        norm: bool,
+        drop: float = 0.0,
     ) -> None:
         super().__init__()
         self.conv1 = _conv(in_channels, channels, 3, stride=stride, norm=norm)
@@ -36,6 +45,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.skip = skip
         self.downsample = _shortcut(in_channels, channels, stride, norm) if skip else None
+        self.drop = StochasticDepth(drop) if drop else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, channels, H / stride, W / stride)``."""
@@ -54,7 +64,14 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, in_channels: int, channels: int, *, stride: int, skip: bool, norm: bool
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int,
+        skip: bool,
+        norm: bool,
+        drop: float = 0.0,
     ) -> None:
         super().__init__()
         out_channels = channels * self.expansion
@@ -67,6 +84,7 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.skip = skip
         self.downsample = _shortcut(in_channels, out_channels, stride, norm) if skip else None
+        self.drop = StochasticDepth(drop) if drop else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, 4 channels, H / stride, W / stride)``."""
@@ -98,6 +116,11 @@ class ResNet(nn.Module):
         Channels of the first stage.
     skip, norm : bool
         Whether blocks have shortcuts, and whether they have batch normalisation.
+    dropout : float
+        Share of the pooled features that dropout sets to zero before the last layer.
+    stochastic_depth : float
+        Chance that a training image skips the last block; it rises evenly from the first block
+        on, as in the paper (see `medlib.models.layers.StochasticDepth`). It needs shortcuts.
     """
 
     def __init__(
@@ -112,6 +135,8 @@ class ResNet(nn.Module):
         width: int = 64,
         skip: bool = True,
         norm: bool = True,
+        dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
     ) -> None:
         super().__init__()
         check_sizes(
@@ -121,6 +146,7 @@ class ResNet(nn.Module):
             image_size=image_size,
             smallest=8,
         )
+        drops = _drops(depths, stochastic_depth, skip)
         stem = resolve_stem(stem, image_size, ("standard", "half", "small"))
         size, stride = {"standard": (7, 2), "half": (3, 2), "small": (3, 1)}[stem]
         self.conv1 = _conv(in_channels, width, size, stride=stride, norm=norm)
@@ -129,11 +155,12 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.stages = [f"layer{i + 1}" for i in range(len(depths))]
         channels = width
-        for i, (name, depth) in enumerate(zip(self.stages, depths, strict=True)):
-            stage = _stage(block, channels, width * 2**i, depth, 1 if i == 0 else 2, skip, norm)
+        for i, (name, drop) in enumerate(zip(self.stages, drops, strict=True)):
+            stage = _stage(block, channels, width * 2**i, drop, 1 if i == 0 else 2, skip, norm)
             self.add_module(name, stage)
             channels = width * 2**i * block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout) if dropout else None
         self.fc = nn.Linear(channels, num_classes)
         initialise(self)
 
@@ -142,7 +169,8 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         for name in self.stages:
             x = getattr(self, name)(x)
-        return self.fc(self.avgpool(x).flatten(1))
+        features = self.avgpool(x).flatten(1)
+        return self.fc(features if self.dropout is None else self.dropout(features))
 
 
 def resnet18(**options: object) -> ResNet:
@@ -217,21 +245,37 @@ def _add_shortcut(block: BasicBlock | Bottleneck, residual: Tensor, x: Tensor) -
     """Return H(x) = F(x) + x, the paper's equation 1, or F(x) alone in a plain network."""
     if not block.skip:
         return residual
+    if block.drop is not None:
+        residual = block.drop(residual)
     return residual + (x if block.downsample is None else block.downsample(x))
+
+
+def _drops(depths: Sequence[int], rate: float, skip: bool) -> list[list[float]]:
+    """Return each block's chance of being skipped: evenly up to the rate, the linear rule."""
+    if not 0 <= rate < 1 or (rate and not skip):
+        raise ModelError(
+            f"stochastic_depth must be in [0, 1), and 0 without shortcuts; got {rate} with "
+            f"skip={skip}"
+        )
+    total, before = sum(depths), [sum(depths[:i]) for i in range(len(depths))]
+    return [
+        [rate * (start + k + 1) / total for k in range(depth)]
+        for start, depth in zip(before, depths, strict=True)
+    ]
 
 
 def _stage(
     block: type[BasicBlock] | type[Bottleneck],
     in_channels: int,
     channels: int,
-    depth: int,
+    drops: Sequence[float],
     stride: int,
     skip: bool,
     norm: bool,
 ) -> nn.Sequential:
-    """Return `depth` blocks, of which the first changes the shape."""
-    blocks = [block(in_channels, channels, stride=stride, skip=skip, norm=norm)]
-    for _ in range(depth - 1):
-        width = channels * block.expansion
-        blocks.append(block(width, channels, stride=1, skip=skip, norm=norm))
+    """Return a block for each chance of being skipped; the first changes the shape."""
+    blocks = []
+    for i, drop in enumerate(drops):
+        width, step = (in_channels, stride) if i == 0 else (channels * block.expansion, 1)
+        blocks.append(block(width, channels, stride=step, skip=skip, norm=norm, drop=drop))
     return nn.Sequential(*blocks)

@@ -1,6 +1,7 @@
 """Multi-label classification on features, with all labels known or only a few (3.16, 3.17)."""
 
 from medlib.multilabel.base import UNKNOWN, Method
+from medlib.multilabel.chosen import Chosen, Prevalence, moved
 from medlib.multilabel.completion import PseudoLabels, RoleHead, expected_positives, fill_in
 from medlib.multilabel.folds import OutOfFold, out_of_fold, patient_folds
 from medlib.multilabel.heads import (
@@ -49,6 +50,7 @@ __all__ = [
     "LOSSES",
     "UNKNOWN",
     "BinaryRelevance",
+    "Chosen",
     "ClassifierChains",
     "Head",
     "HeadRecipe",
@@ -59,6 +61,7 @@ __all__ = [
     "MacroMean",
     "Method",
     "OutOfFold",
+    "Prevalence",
     "PseudoLabels",
     "Role",
     "RoleHead",
@@ -84,6 +87,7 @@ __all__ = [
     "macro_average_precision",
     "micro_auc",
     "micro_average_precision",
+    "moved",
     "out_of_fold",
     "patient_folds",
     "ranking_loss",

@@ -76,3 +76,29 @@ def test_a_damaged_split_file_is_named(tmp_path, monkeypatch, text, said):
     monkeypatch.setattr(splits.paths, "package_file", lambda relative: path)
     with pytest.raises(MedlibError, match=said):
         splits.read_split(wisconsin)
+
+
+def test_the_folds_cover_the_set_and_keep_patients_whole(mirror):
+    assert making.make_folds("nih1000") == paths.package_file(
+        "data/splits/nih1000-folds.txt"
+    ).read_text("utf-8")
+    fold = splits.read_folds(data.card("nih1000"))
+    found = data.load("nih1000")
+    parts = (found.train, found.val, found.test)
+    rows = np.concatenate([part.index for part in parts])
+    groups = np.concatenate([part.groups for part in parts])
+    assert sorted(set(fold)) == [0, 1, 2, 3, 4]
+    assert len(fold) == 1000
+    for patient in np.unique(groups):
+        assert len(set(fold[rows[groups == patient]])) == 1
+    assert np.bincount(fold).min() > 150
+
+
+def test_a_set_without_folds_has_none_and_damaged_folds_are_refused(monkeypatch, tmp_path):
+    assert splits.read_folds(data.card("malaria50")) is None
+    card, broken = data.card("nih1000"), tmp_path / "folds.txt"
+    monkeypatch.setattr(splits.paths, "package_file", lambda name: broken)
+    for text, said in (("fold0: 0-9\n", "names no fold for 990 rows"), ("foldx: 1\n", "cannot be")):
+        broken.write_text(text)
+        with pytest.raises(MedlibError, match=said):
+            splits.read_folds(card)

@@ -21,6 +21,7 @@ from medlib.models import (
     options_of,
     vgg,
 )
+from medlib.models.layers import StochasticDepth
 from medlib.models.lenet import LeNet5
 from medlib.recipe import Recipe
 from medlib.train import fit, predict_proba
@@ -188,6 +189,8 @@ def test_stems_shrink_as_documented(stem, side):
         ("resnet18", 28, {"stem": "tiny"}, "unknown stem 'tiny'"),
         ("resnet_small", 28, {"blocks": 0}, "at least 1"),
         ("resnet_small", 28, {"wdith": 8}, "no option wdith: it takes width, blocks"),
+        ("resnet_small", 28, {"stochastic_depth": 1.0}, "stochastic_depth must be in"),
+        ("resnet_small", 28, {"stochastic_depth": 0.1, "skip": False}, "0 without shortcuts"),
         ("lenet5", 28, {"width": 8}, "it takes paper"),
         ("resnet51", 28, {}, "unknown model 'resnet51': choose one of lenet5"),
         ("vgg11", 15, {}, "vgg with the small stem needs images of at least 16"),
@@ -237,10 +240,42 @@ def test_refuses_no_channels_and_no_classes():
 
 
 def test_options_are_listed():
-    assert options_of("resnet18") == ["stem", "width", "skip", "norm"]
-    assert options_of("resnet_small") == ["width", "blocks", "stem", "skip", "norm"]
+    drops = ["dropout", "stochastic_depth"]
+    assert options_of("resnet18") == ["stem", "width", "skip", "norm", *drops]
+    assert options_of("resnet_small") == ["width", "blocks", "stem", "skip", "norm", *drops]
     assert options_of("vgg11") == ["stem", "width", "hidden", "dropout"]
     assert options_of("densenet_small") == ["growth", "layers", "stem", "dropout"]
     assert options_of("vit_tiny") == ["width", "heads", "depth", "stem", "patch", "dropout"]
     assert options_of("fcn8s") == ["stem", "width", "hidden", "norm", "dropout"]
     assert all(set(NARROW[name]) <= set(options_of(name)) for name in MODELS)
+
+
+def test_stochastic_depth_rises_evenly_and_draws_for_each_image():
+    model = build("resnet_small", blocks=2, stochastic_depth=0.6)
+    drops = [m.drop for m in model.modules() if isinstance(m, StochasticDepth)]
+    np.testing.assert_allclose(drops, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    torch.manual_seed(0)
+    layer, ones = StochasticDepth(0.25).train(), torch.ones(4_000, 2, 1, 1)
+    out = layer(ones)
+    assert set(out.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert torch.equal(out[:, 0], out[:, 1])  # an image is dropped whole
+    assert out.mean().item() == pytest.approx(1, abs=0.03)  # the expectation stays
+    assert torch.equal(layer.eval()(ones), ones)
+
+
+def test_resnet_drops_only_in_training_and_costs_no_weights():
+    images = torch.randn(4, 1, 28, 28)
+    torch.manual_seed(0)
+    plain = build("resnet_small").eval()
+    torch.manual_seed(0)
+    dropping = build("resnet_small", dropout=0.5, stochastic_depth=0.5).eval()
+    assert list(plain.state_dict()) == list(dropping.state_dict())
+    assert torch.equal(plain(images), dropping(images))
+    for option in ("dropout", "stochastic_depth"):
+        model = build("resnet_small", **{option: 0.5}).train()
+        assert not torch.equal(model(images), model(images))
+    # without the options there is nothing that draws: same modules, same random numbers
+    assert not any(isinstance(m, nn.Dropout | StochasticDepth) for m in plain.modules())
+    before = torch.get_rng_state()
+    plain.train()(images)
+    assert torch.equal(torch.get_rng_state(), before)

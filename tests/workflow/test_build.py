@@ -32,6 +32,7 @@ def test_build_then_nothing_then_one_chapter(tiny_book):
     assert "done 42" in page
     assert "Not results" in page  # profile fast says so on every page
     assert "How this page was made" in page
+    assert "s of processor time) with at most" in page
     assert re.search(r"elapsed \d+:\d\d, about \d+:\d\d left", first.stdout)
     assert tiny_book.path("logs/01-01-one.log").exists()
 
