@@ -35,6 +35,8 @@ class PatientPhantom:
         Length of the row.
     rank : int
         Number of directions in which cases differ, apart from a little noise everywhere.
+    alike : float
+        Correlation of the directions into which two findings move the features.
     likeness : float
         Share of the features' variance that the images of one patient have in common.
     """
@@ -46,6 +48,7 @@ class PatientPhantom:
     strength: float = 1.0
     features: int = 128
     rank: int = 48
+    alike: float = 0.3
     likeness: float = 0.5
 
     def __post_init__(self) -> None:
@@ -99,7 +102,9 @@ def patient_cases(phantom: PatientPhantom, seed: int = 0, world: int = 0) -> Pat
 def _appearance(phantom: PatientPhantom, world: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a direction a finding, and how strongly each direction shows in each feature."""
     rng = np.random.default_rng([world, 32])
-    directions = rng.normal(size=(len(phantom.prevalence), phantom.rank))
+    own = rng.normal(size=(len(phantom.prevalence), phantom.rank))
+    common = rng.normal(size=phantom.rank)
+    directions = (1 - phantom.alike) ** 0.5 * own + phantom.alike**0.5 * common
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     spectrum = np.arange(1, phantom.rank + 1) ** -0.5
     mixing = spectrum[:, None] * rng.normal(size=(phantom.rank, phantom.features))

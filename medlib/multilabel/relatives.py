@@ -1,17 +1,16 @@
-"""Completion by relatives: unknown labels filled in from the known labels around them (3.17).
+"""Borrowing between findings: what others teach about a finding that few cases know (3.17).
 
-An unknown label has two kinds of relatives: the other findings of the same image, and the same
-finding in the other images of the same patient. A teacher says how probable each label is from the
-image alone; what the relatives know beyond that corrects it; a student learns from the result.
+A finding of which few labels are known has relatives that can lend it what they know. First, the
+other findings' classifiers: part of what makes a film look ill is the same for all. Second, the
+other findings' known labels in the same image: where they turned out otherwise than the image alone
+suggests, the unknown label is moved with them. How much is borrowed is learned from known labels.
 """
-
-import copy
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medlib.errors import MedlibError
@@ -20,145 +19,196 @@ from medlib.multilabel.folds import patient_folds
 from medlib.multilabel.heads import HeadRecipe, LinearHead
 from medlib.multilabel.losses import Loss, assume_negative, ignore_unknown
 
-SLOPES = 5.0  # penalty on each weight between findings, in units of one known label
+ALIKE = (0.0, 0.7)  # correlations of two findings' weights between which the known labels choose
+EARNED = 3.0  # in log-likelihood: the known labels must be twenty times as likely
+HELD = 5.0  # penalty on each weight between two findings, in known labels
 TINY = 1e-4
 
 
 class Relatives(Method):
-    """A linear head that learns from labels completed by their relatives.
+    """A linear head whose findings borrow from each other where labels are unknown.
+
+    With nothing to borrow it is the head that ignores unknown labels. Where a finding is never
+    known to be absent it assumes negatives, and divides by the share of positives that are known
+    (`share_of_positives`); moves cannot be learned then.
 
     Parameters
     ----------
     recipe : HeadRecipe, optional
-        Of teacher and student; with ``batch_size=None``.
+        With ``batch_size=None``.
     parts : int
-        The teacher predicts each patient from the patients of the other parts. 0: it predicts the
-        cases that it learned from.
+        A teacher predicts each patient of the training cases from those of the other parts.
+    alike : sequence of float
+        Candidates for the correlation of two findings' weights, see `AlikeHead`. Another than the
+        first must make the known labels twenty times as likely, as a teacher predicts them.
     calibrate : bool
         Whether the teacher's log-odds are stretched and shifted to fit the known labels.
     findings, patients : bool
-        Whether the other findings, and the patient's other images, have a say.
-    soft : bool
-        Whether the student learns from probabilities; else from 1 above `confidence`, 0 below one
-        minus it, and nothing between.
-    confidence : float
-        For ``soft=False``.
-    weight : float
-        What a completed label counts, against 1 for a known one.
+        Whether the image's other findings, and the same finding in the patient's other images, move
+        an unknown label.
+    echo : bool
+        Whether the head is pulled to the teacher's opinion, moved; else from its own.
     """
 
     def __init__(
         self,
         recipe: HeadRecipe | None = None,
         *,
-        parts: int = 5,
+        parts: int = 3,
+        alike: tuple[float, ...] = ALIKE,
         calibrate: bool = True,
         findings: bool = True,
-        patients: bool = True,
-        soft: bool = True,
-        confidence: float = 0.9,
-        weight: float = 1.0,
+        patients: bool = False,
+        echo: bool = False,
     ) -> None:
-        if parts == 1 or parts < 0 or not 0 <= weight <= 1:
-            raise MedlibError(f"need parts 0 or >= 2 and 0 <= weight <= 1, got {parts}, {weight}")
-        self.recipe, self.parts, self.calibrate = recipe or HeadRecipe(), parts, calibrate
-        self.findings, self.patients = findings, patients
-        self.soft, self.confidence, self.weight = soft, confidence, weight
+        if parts < 2 or not alike:
+            raise MedlibError(f"need at least 2 parts and one candidate, got {parts} and {alike}")
+        self.recipe, self.parts, self.alike = recipe or HeadRecipe(), parts, alike
+        self.calibrate, self.findings, self.patients = calibrate, findings, patients
+        self.echo = echo
 
     def _fit(
         self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int
     ) -> None:
         groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-        self.teacher_ = self._teacher_probabilities(features, labels, groups, seed)
-        self.completed_ = self._complete(self.teacher_, labels, groups)
-        targets, weights = self._lesson(labels)
-        self.student_ = TargetHead(targets, weights, self.recipe)
+        positive_only = not (labels == 0).any(axis=0).all()
+        loss = assume_negative if positive_only else ignore_unknown
+        part = patient_folds(labels, groups, self.parts, seed)
+        assumed = np.where(labels == UNKNOWN, 0, labels) if positive_only else labels
+        taught = {}
+        for degree in self.alike:
+            teacher = AlikeHead(degree, loss, self.recipe)
+            found = np.clip(taught_in_parts(teacher, features, labels, part), TINY, 1 - TINY)
+            taught[degree] = calibrated(logit(found), assumed) if self.calibrate else logit(found)
+        cost = {degree: log_loss(expit(odds), assumed) for degree, odds in taught.items()}
+        cost[self.alike[0]] -= EARNED
+        self.alike_ = min(cost, key=lambda degree: cost[degree])
+        self.odds_ = taught[self.alike_]
+        self.share_: np.ndarray | float = 1.0
+        if positive_only:
+            self.student_ = AlikeHead(self.alike_, loss, self.recipe)
+            if self.calibrate:
+                self.share_ = share_of_positives(expit(self.odds_), labels)
+        else:
+            self.move_ = self._move(self.odds_, labels, groups)
+            start = self.odds_ if self.echo else None
+            self.student_ = PulledHead(self.move_, self.alike_, self.recipe, start=start)
         self.student_.fit(features, labels, groups, seed)
 
     def _predict(self, features: np.ndarray) -> np.ndarray:
-        return self.student_.predict_proba(features)
+        return np.minimum(self.student_.predict_proba(features) / self.share_, 1)
 
-    def _teacher_probabilities(
-        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
-    ) -> np.ndarray:
-        """Return the teacher's probability of each training label, ``(N, K)``.
-
-        Where some finding is never known to be absent, ignoring the unknown teaches nothing: the
-        teacher then assumes them negative, and learns P(known positive), which ranks alike.
-        """
-        positive_only = not ((labels == 0).any(axis=0)).all()
-        loss = assume_negative if positive_only else ignore_unknown
-        teacher = LinearHead(loss, self.recipe)
-        if not self.parts:
-            return teacher.fit(features, labels, groups, seed).predict_proba(features)
-        part = patient_folds(labels, groups, self.parts, seed)
-        found = np.empty(labels.shape)
-        for number in np.unique(part):
-            held = part == number
-            fitted = copy.deepcopy(teacher).fit(features[~held], labels[~held], None, seed)
-            found[held] = fitted.predict_proba(features[held])
-        return found
-
-    def _complete(
-        self, teacher: np.ndarray, labels: np.ndarray, groups: np.ndarray
-    ) -> np.ndarray:
-        """Return the probability of each label in view of all known ones, ``(N, K)``."""
-        odds = logit(np.clip(teacher, TINY, 1 - TINY))
-        self.between_, self.within_ = np.zeros((labels.shape[1],) * 2), 0.0
-        if not (labels == 0).any(axis=0).all():
-            return from_positives(teacher, labels) if self.calibrate else teacher
-        if self.calibrate:
-            odds = calibrated(odds, labels)
+    def _move(self, odds: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Return how far relatives move each label's log-odds, ``(N, K)``."""
         known = labels != UNKNOWN
         surprise = np.where(known, labels - expit(odds), 0)
         others = others_of_patient(surprise, known, groups)
         self.between_, self.within_ = couplings(
             odds, labels, surprise, others, findings=self.findings, patients=self.patients
         )
-        return expit(odds + surprise @ self.between_ + self.within_ * others)
-
-    def _lesson(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the student learns: targets and their weights, ``(N, K)`` each."""
-        known = labels != UNKNOWN
-        targets = np.where(known, labels, self.completed_)
-        weights = np.where(known, 1.0, self.weight)
-        if not self.soft:
-            unsure = np.abs(targets - 0.5) < self.confidence - 0.5
-            targets, weights = targets.round(), np.where(unsure, 0.0, weights)
-        return targets, weights
+        return surprise @ self.between_ + self.within_ * others
 
 
-class TargetHead(LinearHead):
-    """A linear head that learns probabilities in place of labels.
+class AlikeHead(LinearHead):
+    """A linear head whose findings have part of their weights in common.
+
+    The weights of a finding are ``sqrt(1 - alike)`` times its own part plus ``sqrt(alike)`` times a
+    part that all share. The penalty, which is a Gaussian prior on both parts, then is a prior under
+    which two findings' weights have the correlation `alike`. At 0 this is `LinearHead`.
 
     Parameters
     ----------
-    targets, weights : ndarray
-        ``(N, K)`` of the training cases, in their order: what to learn, and how much it counts.
-    recipe : HeadRecipe, optional
-        With ``batch_size=None``.
+    alike : float
+        From 0 up to 1.
+    loss, recipe
+        As in `medlib.multilabel.Head`.
     """
 
     def __init__(
-        self, targets: np.ndarray, weights: np.ndarray, recipe: HeadRecipe | None = None
+        self, alike: float, loss: Loss = ignore_unknown, recipe: HeadRecipe | None = None
     ) -> None:
-        super().__init__(recipe=recipe)
-        self.targets, self.weights = targets, weights
+        if not 0 <= alike < 1:
+            raise MedlibError(f"alike must be a correlation from 0 up to 1, got {alike}")
+        super().__init__(loss, recipe)
+        self.alike = alike
+
+    def build(self, num_features: int, labels: Tensor) -> nn.Module:
+        """Return the layer; all weights start at zero."""
+        return _Alike(num_features, labels.shape[1], self.alike)
+
+
+class _Alike(nn.Module):
+    def __init__(self, num_features: int, num_labels: int, alike: float) -> None:
+        super().__init__()
+        self.own = nn.Parameter(torch.zeros(num_labels, num_features))
+        self.common = nn.Parameter(torch.zeros(1, num_features))  # a row, so that it is penalised
+        self.bias = nn.Parameter(torch.zeros(num_labels))
+        self.alike = alike
+
+    def forward(self, features: Tensor) -> Tensor:
+        weights = (1 - self.alike) ** 0.5 * self.own + self.alike**0.5 * self.common
+        return features @ weights.T + self.bias
+
+
+class PulledHead(AlikeHead):
+    """A head that learns the known labels, and is pulled at the unknown ones.
+
+    The target of an unknown label is the head's own probability of the moment, its log-odds moved
+    as given. Where nothing moves there is no gradient.
+
+    Parameters
+    ----------
+    move : ndarray
+        ``(N, K)`` of the training cases, in their order: in log-odds.
+    alike, recipe
+        As in `AlikeHead`; with ``batch_size=None``.
+    start : ndarray, optional
+        ``(N, K)``: log-odds that are moved in place of the head's own.
+    """
+
+    def __init__(
+        self,
+        move: np.ndarray,
+        alike: float = 0.0,
+        recipe: HeadRecipe | None = None,
+        *,
+        start: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(alike, recipe=recipe)
+        self.move, self.start = move, start
 
     def make_loss(self, labels: Tensor) -> Loss:
-        """Return the weighted cross entropy against the targets."""
-        targets, weights = (
-            torch.as_tensor(table, dtype=torch.float32, device=labels.device)
-            for table in (self.targets, self.weights)
-        )
-        if len(targets) != len(labels) or self.recipe.batch_size is not None:
-            raise MedlibError("a TargetHead needs a target for each case, and all in one batch")
+        """Return the loss, a sum over all labels divided by the number of the known ones."""
+        if len(self.move) != len(labels) or self.recipe.batch_size is not None:
+            raise MedlibError("a PulledHead needs a move for each case, and all in one batch")
+        move = torch.as_tensor(self.move, dtype=torch.float32, device=labels.device)
+        start = None if self.start is None else torch.as_tensor(self.start).to(move)
+        known = labels != UNKNOWN
 
-        def loss(logits: Tensor, _: Tensor) -> Tensor:
+        def loss(logits: Tensor, labels: Tensor) -> Tensor:
+            origin = logits.detach() if start is None else start
+            targets = torch.where(known, labels.to(logits.dtype), (origin + move).sigmoid())
             terms = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-            return (weights * terms).sum() / weights.sum().clamp(min=TINY)
+            return terms.sum() / known.sum()
 
         return loss
+
+
+def taught_in_parts(
+    head: LinearHead, features: np.ndarray, labels: np.ndarray, part: np.ndarray
+) -> np.ndarray:
+    """Return the probability of each label, ``(N, K)``, learned from the other parts' cases."""
+    found = np.empty(labels.shape)
+    for number in np.unique(part):
+        held = part == number
+        found[held] = head.fit(features[~held], labels[~held]).predict_proba(features[held])
+    return found
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the log loss of the known labels, their sum."""
+    known, inside = labels != UNKNOWN, np.clip(probabilities, TINY, 1 - TINY)
+    return float(-np.log(np.where(labels == 1, inside, 1 - inside))[known].sum())
 
 
 def calibrated(odds: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -184,11 +234,12 @@ def calibrated(odds: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (1 + best[0]) * odds + best[1:]
 
 
-def from_positives(teacher: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the probability of a finding where only positives are known (Elkan and Noto, 2008).
+def share_of_positives(teacher: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return which share of a finding's positives is known (Elkan and Noto, 2008), ``(K,)``.
 
-    If each positive label had the same chance c of being known, an assume-negative teacher learns
-    c times the probability, and its mean over the known positives is c.
+    If each positive had the same chance of being known, a teacher that assumes negatives learns
+    this chance times the probability; the mean over the known positives, whose probability is
+    nearly 1, is the chance.
 
     Parameters
     ----------
@@ -198,16 +249,11 @@ def from_positives(teacher: np.ndarray, labels: np.ndarray) -> np.ndarray:
         ``(N, K)`` of 1 and -1.
     """
     positive = labels == 1
-    chance = (teacher * positive).sum(axis=0) / np.maximum(positive.sum(axis=0), 1)
-    chance = np.clip(chance, TINY, 1)
-    inside = np.clip(teacher, TINY, 1 - TINY)
-    unknown = np.clip((1 - chance) / chance * inside / (1 - inside), TINY, 1 - TINY)
-    return np.where(positive, 1.0, unknown)
+    share = (teacher * positive).sum(axis=0) / np.maximum(positive.sum(axis=0), 1)
+    return np.clip(share, TINY, 1)
 
 
-def others_of_patient(
-    surprise: np.ndarray, known: np.ndarray, groups: np.ndarray
-) -> np.ndarray:
+def others_of_patient(surprise: np.ndarray, known: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return what the patient's other images say of each label, ``(N, K)``.
 
     The sum of their surprises over the number of known ones plus one: of none it is zero.
@@ -247,10 +293,10 @@ def couplings(
         found = odds + surprise @ between + within * others
         error = np.where(known, expit(found) - labels, 0)
         value = (known * (np.logaddexp(0, found) - labels * found)).sum()
-        value += SLOPES / 2 * (guess[:-1] ** 2).sum() + guess[-1] ** 2 / 2
+        value += HELD / 2 * (guess[:-1] ** 2).sum() + guess[-1] ** 2 / 2
         pairs = surprise.T @ error
         slope = np.append((pairs + pairs.T)[upper], (error * others).sum())
-        slope[:-1] += SLOPES * guess[:-1]
+        slope[:-1] += HELD * guess[:-1]
         slope[-1] += guess[-1]
         slope[:-1] *= findings
         slope[-1] *= patients
