@@ -9,7 +9,9 @@ the best of the labels that are left?
 
 **Endpoint.** Macro AUC over the six findings, of pooled out-of-fold scores of one 5-fold
 cross-validation over patients, with 10 % of the labels known, hidden completely at random; mean of
-five seeds, which decide what is hidden. Intervals and tests resample patients, never films.
+five seeds, which decide what is hidden. Intervals and tests resample patients, never films, and
+pair the seeds, because a seed hides the same labels from all methods
+(`medlib.intervals.Comparison.paired`).
 **Smallest difference that matters: 0.02.**
 
 **Primary family** (`PRIMARY`): `Relatives` minus each of the ten rivals, with Holm's correction.
