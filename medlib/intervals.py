@@ -162,6 +162,37 @@ class Comparison:
             Two-sided p value, from the same t distribution as the interval.
         """
         parts = [(w * self.values[name], w * self.draws[name]) for name, w in weights.items()]
+        return self._weighed(parts, level)
+
+    def paired(self, a: str, b: str, level: float = 0.95) -> tuple[Interval, float]:
+        """Return the difference of two models whose seeds belong together, and its p value.
+
+        Where the same seed hides the same labels from both, or splits the same cases off, what the
+        seed does to both leaves no trace in the difference; `contrast` takes seeds as unrelated.
+
+        Parameters
+        ----------
+        a, b : str
+            Models with the same seeds in the same order; the interval is of `a` minus `b`.
+        level : float
+            Confidence level.
+
+        Raises
+        ------
+        MedlibError
+            Where the numbers of seeds differ.
+        """
+        if len(self.values[a]) != len(self.values[b]):
+            raise MedlibError(
+                f"{a} and {b} have {len(self.values[a])} and {len(self.values[b])} seeds: paired "
+                "needs the same seeds of both"
+            )
+        part = (self.values[a] - self.values[b], self.draws[a] - self.draws[b])
+        return self._weighed([part], level)
+
+    def _weighed(
+        self, parts: Sequence[tuple[np.ndarray, np.ndarray]], level: float
+    ) -> tuple[Interval, float]:
         interval = _interval(parts, level, (-math.inf, math.inf), self.units)
         return interval, _p_value(interval.value, *_spread(parts)[1:3])
 

@@ -153,6 +153,26 @@ def test_a_p_value_agrees_with_its_interval(pair):
     assert min(abs(inner.low), abs(inner.high)) == pytest.approx(0, abs=1e-6)
 
 
+def test_paired_seeds_leave_out_what_a_seed_does_to_both():
+    values = np.array([0.6, 0.7, 0.9])
+    draws = np.random.default_rng(0).normal(0.7, 0.01, size=(3, 500))
+    both = intervals.Comparison(
+        {"a": values + 0.05, "b": values, "short": values[:2]},
+        {"a": draws + 0.05, "b": draws, "short": draws[:2]},
+        (0.0, 1.0),
+        50,
+    )
+    found, p = both.paired("a", "b")
+    assert (found.low, found.value, found.high) == pytest.approx((0.05, 0.05, 0.05))
+    assert p < 1e-6
+    loose, p = both.contrast({"a": 1, "b": -1})
+    assert loose.value == pytest.approx(0.05)
+    assert loose.low < 0 < loose.high
+    assert p > 0.5
+    with pytest.raises(MedlibError, match="the same seeds"):
+        both.paired("a", "short")
+
+
 def test_a_contrast_of_a_model_with_itself_is_nothing():
     found, p = intervals.compare(three_models(), "auc", 100).contrast({"a": 0.0})
     assert (found.low, found.value, found.high, p) == (0, 0, 0, 1)

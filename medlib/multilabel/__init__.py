@@ -3,6 +3,7 @@
 from medlib.multilabel.base import UNKNOWN, Method
 from medlib.multilabel.chosen import Chosen, Prevalence, moved
 from medlib.multilabel.completion import PseudoLabels, RoleHead, expected_positives, fill_in
+from medlib.multilabel.consistency import ConsistencyHead
 from medlib.multilabel.folds import OutOfFold, out_of_fold, patient_folds
 from medlib.multilabel.heads import (
     Head,
@@ -38,6 +39,8 @@ from medlib.multilabel.measures import (
     ranking_loss,
     subset_accuracy,
 )
+from medlib.multilabel.patients import PatientCases, PatientPhantom, patient_cases
+from medlib.multilabel.relatives import AlikeHead, Relatives
 from medlib.multilabel.thresholds import choose_thresholds, decide
 from medlib.multilabel.transforms import (
     BinaryRelevance,
@@ -47,6 +50,12 @@ from medlib.multilabel.transforms import (
 )
 
 __all__ = [
+    "patient_cases",
+    "Relatives",
+    "PatientPhantom",
+    "PatientCases",
+    "ConsistencyHead",
+    "AlikeHead",
     "LOSSES",
     "UNKNOWN",
     "BinaryRelevance",
