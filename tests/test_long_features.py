@@ -43,7 +43,7 @@ def test_one_pass_gives_the_features_of_extract(toy, tmp_path):
         found = description.table(images, Place(layer, pool, 64))
         expected = extract(network, images, same, image_size=64, pool=pool)
         np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert len(list(tmp_path.glob("*.npz"))) == 1
+    assert len(list(tmp_path.glob("*.pt"))) == 1
 
 
 def test_an_untrained_network_is_decided_by_its_seed_and_keeps_signals(toy, tmp_path):

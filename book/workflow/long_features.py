@@ -60,9 +60,9 @@ from book.workflow.long_classical import one_against_rest
 from book.workflow.long_jobs import Job
 from book.workflow.long_models import Predictor
 from medlib.augment import to_unit
+from medlib.checkpoint import read_checkpoint, write_checkpoint
 from medlib.data import Dataset
 from medlib.models.efficientnet_lite import EfficientNetLite
-from medlib.paths import whole_file
 from medlib.train import normalise, seed_everything
 
 if TYPE_CHECKING:
@@ -125,10 +125,8 @@ class Description:
         if not path.exists():
             found = all_layers(self.network(place.image_size), self._inputs(images, place))
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as part, part.open("wb") as file:
-                np.savez(file, **found)
-        with np.load(path) as kept:
-            return kept[place.column]
+            write_checkpoint(path, {name: torch.from_numpy(t) for name, t in found.items()})
+        return read_checkpoint(path)[place.column].numpy()
 
     def network(self, image_size: int) -> nn.Module:
         """Return the network for images of a size; a pretrained one is the same for all."""
@@ -142,7 +140,7 @@ class Description:
     def _file(self, images: np.ndarray, image_size: int) -> Path:
         digest = hashlib.sha256(f"{self.source.digest} {images.shape} {image_size}".encode())
         digest.update(np.ascontiguousarray(images).data)
-        return self.folder / f"{digest.hexdigest()[:32]}.npz"
+        return self.folder / f"{digest.hexdigest()[:32]}.pt"
 
 
 class Untrained(Description):
