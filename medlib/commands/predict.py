@@ -56,9 +56,9 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="files or folders")
     parser.add_argument(
         "--fit",
-        default="squeeze",
         choices=("squeeze", "crop", "pad"),
-        help="what becomes of a picture that is not square (default: squeeze)",
+        help="what becomes of a picture that is not square (default: as in the training, "
+        "else squeeze)",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
 
@@ -81,7 +81,8 @@ def read_for(saved: "SavedModel", args: argparse.Namespace) -> "Pictures":
         )
     if others:
         say(f"left alone, since they do not look like pictures: {_few(others)}")
-    found = read_pictures(files, channels=saved.channels, size=saved.size, fit=args.fit)
+    fit = args.fit or saved.provenance.get("fit", "squeeze")
+    found = read_pictures(files, channels=saved.channels, size=saved.size, fit=fit)
     for path, why in found.skipped:
         say(f"skipped {path}: {why}")
     changed = Counter(", ".join(one.changes) for one in found.read if one.changes)

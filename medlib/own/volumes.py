@@ -1,0 +1,127 @@
+"""Volumes as slices: NIfTI and ``.npz`` files, of which a few slices are learned each by itself.
+
+This is no three-dimensional model. Of each volume some slices around its middle are taken, each a
+picture with the volume's label; all slices of a volume stay on one side of a split.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from medlib.errors import MedlibError
+from medlib.own.cases import Case, Found, Skipped
+from medlib.own.folders import is_volume
+from medlib.pictures import PictureError, Pixels, as_pixels
+
+__all__ = ["planes_of", "read_plane", "with_slices"]
+
+MIDDLE = (0.3, 0.7)  # slices are taken from this part of the depth
+SHOWN = (0.5, 99.5)  # percentiles of the volume's values that become black and white
+
+
+def with_slices(found: Found, slices: int) -> Found:
+    """Replace each case that is a volume by some of its slices.
+
+    Parameters
+    ----------
+    found : Found
+        Cases and volumes.
+    slices : int
+        How many slices of each; fewer where a volume has fewer.
+    """
+    cases: list[Case] = []
+    skipped: list[Skipped] = []
+    for case in found.cases:
+        if not is_volume(case.path):
+            cases.append(case)
+            continue
+        try:
+            cases += _slices_of(case, slices)
+        except PictureError as why:
+            skipped.append(Skipped(case.shown, str(why)))
+    count = len(Counter(case.path for case in cases if case.plane is not None))
+    notes = (*found.notes, _note(count, slices)) if count else found.notes
+    return replace(found, cases=tuple(cases), skipped=(*found.skipped, *skipped), notes=notes)
+
+
+def planes_of(depth: int, slices: int) -> list[int]:
+    """Return which slices are taken of a volume: evenly over its middle part, ascending."""
+    if depth <= slices:
+        return list(range(depth))
+    places = np.linspace(*MIDDLE, slices) if slices > 1 else np.array([0.5])
+    return sorted({int(place) for place in np.round(places * (depth - 1))})
+
+
+def read_plane(path: Path, plane: int) -> Pixels:
+    """Read one slice of a volume as a grey picture.
+
+    Raises
+    ------
+    PictureError
+        Where the volume cannot be read, or the slice is blank.
+    """
+    values, low, high = _volume(path)
+    shown = np.clip((values[plane].astype(np.float64) - low) / (high - low), 0, 1) * 255
+    return as_pixels(
+        np.round(shown).astype(np.uint8),
+        [f"slice {plane + 1} of {len(values)}", f"intensities {low:g} to {high:g} mapped"],
+    )
+
+
+def _slices_of(case: Case, slices: int) -> list[Case]:
+    depth = len(_volume(case.path)[0])
+    patient = case.patient or f"volume|{case.path}"
+    return [
+        replace(case, plane=plane, patient=patient, shown=f"{case.shown}, slice {plane + 1}")
+        for plane in planes_of(depth, slices)
+    ]
+
+
+@lru_cache(maxsize=1)
+def _volume(path: Path) -> tuple[np.ndarray, float, float]:
+    """Return the values ``(D, H, W)`` of a volume and the two that become black and white."""
+    is_npz = path.name.lower().endswith(".npz")
+    values = _read_npz(path) if is_npz else _read_nifti(path)
+    if not np.isfinite(values).all():
+        raise PictureError("it holds values that are no numbers")
+    low, high = (float(v) for v in np.percentile(values, SHOWN))
+    if low == high:
+        low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise PictureError("it is blank: every value is the same")
+    return values, low, high
+
+
+def _read_npz(path: Path) -> np.ndarray:
+    from medlib.data.volumes import read_npz_volume
+
+    try:
+        return read_npz_volume(path)
+    except MedlibError as error:
+        raise PictureError(str(error)) from error
+
+
+def _read_nifti(path: Path) -> np.ndarray:
+    """Read a NIfTI file with SimpleITK: slices along its third axis, ``(D, H, W)``."""
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # they quote the file
+    try:
+        values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+    except RuntimeError as error:
+        raise PictureError("it is no NIfTI file, or is damaged: export it again") from error
+    if values.ndim != 3:
+        raise PictureError(f"it has {values.ndim} axes, and only volumes of three are read: "
+                           "export one phase or one echo")  # fmt: skip
+    return values
+
+
+def _note(count: int, slices: int) -> str:
+    return (
+        f"{count} volumes are learned as slices, up to {slices} from the middle of each, every "
+        "slice a picture of its own: this is no three-dimensional model, and a lesion outside "
+        "these slices is not seen"
+    )
