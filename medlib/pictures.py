@@ -24,6 +24,10 @@ __all__ = [
     "as_pixels",
     "bring_to",
     "find_files",
+    "is_dicom",
+    "is_volume",
+    "looks_like_picture",
+    "quiet_pydicom",
     "read_picture",
     "read_pictures",
     "read_pixels",
@@ -31,6 +35,7 @@ __all__ = [
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # Pillow knows more, some of which start other programs
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
+VOLUMES = (".npz", ".nii", ".nii.gz")
 MOST_PIXELS = 80_000_000  # of one picture: the largest mammograms have 30 million
 FITS = ("squeeze", "crop", "pad")
 DEFLATED = "1.2.840.10008.1.2.1.99"  # a transfer syntax that is a zipped file inside
@@ -265,7 +270,13 @@ def _squared(pixels: np.ndarray, fit: str) -> np.ndarray:
 
 
 def looks_like_picture(path: Path) -> bool:
+    """Tell by its name, or without one by its first bytes, whether a file is a picture."""
     return path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path))
+
+
+def is_volume(path: Path) -> bool:
+    """Tell by its name whether a file is a volume: NIfTI, or an ``.npz`` of NumPy."""
+    return path.name.lower().endswith(VOLUMES)
 
 
 def is_dicom(path: Path) -> bool:

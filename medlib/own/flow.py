@@ -174,7 +174,7 @@ def _trained(
 ) -> tuple[Candidate, ...]:
     """Train each way; the smaller pictures are for the training from scratch."""
     found = []
-    extra = {"fit": options.fit}
+    extra = {"fit": options.fit, "slices": options.slices}
     for way in options.ways:
         data = sets[min(sets) if way == "scratch" else max(sets)]
         say(f"training: {FOLDERS[way].replace('-', ' ')}")

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medlib.own.cases import Case, Found, OwnDataError, Skipped, split_named
-from medlib.pictures import PictureError, looks_like_picture
+from medlib.pictures import PictureError, is_volume, looks_like_picture
 
-__all__ = ["find_in_folders", "is_volume"]
-
-VOLUMES = (".npz", ".nii", ".nii.gz")
+__all__ = ["find_in_folders"]
 
 
 def find_in_folders(root: Path, *, patient_folders: bool = False) -> Found:
@@ -47,11 +45,6 @@ def find_in_folders(root: Path, *, patient_folders: bool = False) -> Found:
         skipped += _loose(root, top)
     return Found(root, root.resolve().name, tuple(cases), tuple(skipped), _notes(root, cases,
                  patient_folders))  # fmt: skip
-
-
-def is_volume(path: Path) -> bool:
-    """Tell by its name whether a file is a volume: NIfTI, or an ``.npz`` of NumPy."""
-    return path.name.lower().endswith(VOLUMES)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medlib.own.cases import Case, Found, OwnDataError, Skipped, split_named
-from medlib.own.folders import is_volume
-from medlib.pictures import PictureError, looks_like_picture
+from medlib.pictures import PictureError, is_volume, looks_like_picture
 
 __all__ = ["find_in_table"]
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from medlib.errors import MedlibError
 from medlib.own.cases import Case, Found, Skipped
-from medlib.own.folders import is_volume
-from medlib.pictures import PictureError, Pixels, as_pixels
+from medlib.pictures import Picture, PictureError, Pixels, as_pixels, bring_to, is_volume
 
-__all__ = ["planes_of", "read_plane", "with_slices"]
+__all__ = ["planes_of", "read_plane", "read_slices", "with_slices"]
 
 MIDDLE = (0.3, 0.7)  # slices are taken from this part of the depth
 SHOWN = (0.5, 99.5)  # percentiles of the volume's values that become black and white
@@ -69,6 +68,44 @@ def read_plane(path: Path, plane: int) -> Pixels:
         np.round(shown).astype(np.uint8),
         [f"slice {plane + 1} of {len(values)}", f"intensities {low:g} to {high:g} mapped"],
     )
+
+
+def read_slices(
+    path: Path, *, channels: int, size: int, fit: str, slices: int
+) -> tuple[list[Picture], list[tuple[Path, str]]]:
+    """Read the slices of a volume as a model takes them, as the training did.
+
+    Parameters
+    ----------
+    path : Path
+        The volume.
+    channels, size, fit
+        As in `medlib.pictures.read_pictures`.
+    slices : int
+        How many.
+
+    Returns
+    -------
+    list of Picture
+        Each named after the file and its slice.
+    list of (Path, str)
+        What could not be used, with the reason.
+    """
+    try:
+        planes = planes_of(len(_volume(path)[0]), slices)
+    except PictureError as why:
+        return [], [(path, str(why))]
+    read, skipped = [], []
+    for plane in planes:
+        named = path.with_name(f"{path.name}, slice {plane + 1}")
+        try:
+            pixels = read_plane(path, plane)
+        except PictureError as why:
+            skipped.append((named, str(why)))
+            continue
+        image, changes = bring_to(pixels.values, channels=channels, size=size, fit=fit)
+        read.append(Picture(named, image, (*pixels.changes, *changes)))
+    return read, skipped
 
 
 def _slices_of(case: Case, slices: int) -> list[Case]:
