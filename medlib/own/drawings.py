@@ -58,7 +58,8 @@ def roc(result: "Result") -> str:
         return page.paragraph("There is no ROC curve: a class is missing among the test pictures.")
     alt = f"ROC curve of the test pictures, with a shaded band; the area below it is {words}."
     caption = (
-        f"ROC curve. Sensitivity against the share of false alarms, for every threshold. Area {words}, with a "
+        f"ROC curve. Sensitivity against the share of false alarms, for every threshold. Area "
+        f"{words}, with a "
         f"95 % interval by resampling {unit_words(scores)}. The dotted line is guessing."
     )
     return page.figure(drawn.png(), alt, caption)
@@ -75,7 +76,7 @@ def confusion(result: "Result") -> str:
         f"of {counts[k].sum()} pictures of {name}, {counts[k, k]} are called so"
         for k, name in enumerate(classes)
     )
-    caption = "Confusion matrix. Each row is what the pictures are, each column what the model calls them."
+    caption = "Confusion matrix. Rows are what the pictures are, columns what the model calls them."
     return page.figure(drawn.png(), f"Confusion matrix: {lines}.", caption)
 
 
@@ -88,7 +89,8 @@ def calibration(result: "Result") -> str:
         f"expected calibration error {written(error)}."
     )
     caption = (
-        "Calibration. Dots on the diagonal: of the pictures to which the model gives 80 %, 80 % are positive. "
+        "Calibration. Dots on the diagonal: of the pictures to which the model gives 80 %, 80 % "
+        "are positive. "
         "Dots below it: the model is too sure. A probability of this model is no risk of a patient."
     )
     return page.figure(drawn.png(), alt, caption)
