@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medlib.commands.common import (
+    EXIT_CODES_SKIPPED,
     add_command,
     natural,
     positive,
@@ -45,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         about="train a network on a data set and save it",
         text=TEXT,
         examples=EXAMPLES,
+        exit_codes=EXIT_CODES_SKIPPED,
     )
     parser.add_argument(
         "data",

@@ -32,8 +32,9 @@ class Audit:
         Pictures of each class or finding.
     widths, heights : (int, int, int)
         Least, median and most, pixels.
-    brightness : (float, float, float)
-        Of the pictures' mean intensities, 0 to 255: 5th percentile, median, 95th.
+    brightness, contrast : (float, float, float)
+        Of the pictures' mean intensities, 0 to 255, and of their standard deviations: 5th
+        percentile, median, 95th.
     changes : tuple of (str, int)
         What was done to intensities, and to how many pictures.
     skipped : tuple of Skipped
@@ -48,6 +49,7 @@ class Audit:
     widths: tuple[int, int, int]
     heights: tuple[int, int, int]
     brightness: tuple[float, float, float]
+    contrast: tuple[float, float, float]
     changes: tuple[tuple[str, int], ...]
     skipped: tuple[Skipped, ...]
     warnings: tuple[str, ...]
@@ -88,9 +90,8 @@ def without_copies(pictures: Pictures) -> Pictures:
             continue
         first = min(rows, key=lambda row: _rank(pictures.cases[row]))
         kept.append(first)
-        shown = pictures.cases[first].shown
-        why = f"it has the same pixels as {shown}: one is kept"
-        skipped += [Skipped(pictures.cases[r].shown, why) for r in rows if r != first]
+        one = pictures.cases[first]
+        skipped += [_copy(pictures.cases[r], one) for r in rows if r != first]
     if not kept:
         raise OwnDataError("every picture has a copy with another label: correct the labels")
     return pictures.take(sorted(kept), skipped)
@@ -116,6 +117,7 @@ def audit(pictures: Pictures, classes: Sequence[str], notes: Sequence[str] = ())
         *_burned_in(pictures),
         *_label_follows_file(pictures),
         *_unknown_patients(cases, patients),
+        *_several_frames(pictures),
         *_near_copies(pictures),
         *_few(by_class),
         *notes,
@@ -126,7 +128,8 @@ def audit(pictures: Pictures, classes: Sequence[str], notes: Sequence[str] = ())
         by_class,
         _three([f.width for f in facts]),
         _three([f.height for f in facts]),
-        tuple(round(float(v), 1) for v in np.percentile([f.mean for f in facts], (5, 50, 95))),
+        _middle([f.mean for f in facts]),
+        _middle([f.spread for f in facts]),
         tuple(_changes(pictures)),
         pictures.skipped,
         warnings,
@@ -138,6 +141,11 @@ def _rank(case: Case) -> tuple[bool, str]:
     return case.split not in {None, "train"}, case.shown
 
 
+def _copy(case: Case, kept: Case) -> Skipped:
+    other = ", although another patient is named" if case.patient != kept.patient else ""
+    return Skipped(case.shown, f"it has the same pixels as {kept.shown}{other}: one is kept")
+
+
 def _contradicting(cases: Sequence[Case]) -> list[Skipped]:
     shown = ", ".join(case.shown for case in cases[:3])
     why = f"the same pixels stand under different labels ({shown}): keep the right one"
@@ -146,6 +154,11 @@ def _contradicting(cases: Sequence[Case]) -> list[Skipped]:
 
 def _three(values: Sequence[int]) -> tuple[int, int, int]:
     return min(values), int(np.median(values)), max(values)
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float, float]:
+    low, middle, high = np.percentile(values, (5, 50, 95))
+    return round(float(low), 1), round(float(middle), 1), round(float(high), 1)
 
 
 def _changes(pictures: Pictures) -> list[tuple[str, int]]:
@@ -195,6 +208,14 @@ def _unknown_patients(cases: Sequence[Case], patients: set[str]) -> list[str]:
             "table with a column patient, or --patient-folders"
         ]
     return []
+
+
+def _several_frames(pictures: Pictures) -> list[str]:
+    firsts = (any(c.startswith("first of") for c in facts.changes) for facts in pictures.facts)
+    count = sum(firsts)
+    if not count:
+        return []
+    return [f"{count} files hold several pictures each, and only the first of each is used"]
 
 
 def _near_copies(pictures: Pictures) -> list[str]:

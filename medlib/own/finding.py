@@ -62,6 +62,7 @@ def find_cases(
         raise OwnDataError(f"{path} is neither a folder nor a table: give a folder with a folder "
                            "for each class, or a table whose name ends in .csv")  # fmt: skip
     found = with_codes(with_slices(with_headers(found), slices))
+    found = _as_binary(found)
     classes = ordered_classes(found, positive)
     return replace(found, classes=classes)
 
@@ -98,6 +99,16 @@ def ordered_classes(found: Found, positive: str | None = None) -> tuple[str, ...
         last = positive or _positive(names)
         names = [next(name for name in names if name != last), last]
     return tuple(names)
+
+
+def _as_binary(found: Found) -> Found:
+    """Turn a table with one finding alone into two classes: without it and with it."""
+    names = {label for case in found.cases for label in case.labels}
+    if not found.multi_label or len(names) != 1:
+        return found
+    (name,) = names
+    cases = tuple(replace(case, labels=case.labels or (f"no {name}",)) for case in found.cases)
+    return replace(found, cases=cases, multi_label=False)
 
 
 def _positive(names: list[str]) -> str:

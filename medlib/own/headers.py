@@ -86,7 +86,8 @@ def with_headers(found: Found) -> Found:
     skipped = tuple(Skipped(hide_names(s.shown, names), s.why) for s in found.skipped)
     hidden = any(a.shown != b.shown for a, b in zip(found.cases, cases, strict=True))
     notes = (*found.notes, *_notes(known, hidden))
-    return replace(found, cases=cases, skipped=skipped, notes=notes)
+    title = hide_names(found.title, names)
+    return replace(found, title=title, cases=cases, skipped=skipped, notes=notes)
 
 
 def _with(case: Case, header: Header | None, names: frozenset[str]) -> Case:

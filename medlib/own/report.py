@@ -146,7 +146,10 @@ def _headline(result: Result) -> str:
         return "No area under the ROC curve can be given: a class is missing in the test part."
     value, low, high = result.appraisal.model["auc"]
     interval = "" if low is None else f" (95 % interval {low:.3f} to {high:.3f})"
-    return f"Area under the ROC curve: {value:.3f}{interval}."
+    area = "Area under the ROC curve"
+    if len(result.found.classes) > 2 or result.found.multi_label:
+        area += f", mean over the {'findings' if result.found.multi_label else 'classes'}"
+    return f"{area}: {value:.3f}{interval}."
 
 
 def _looked_at(result: Result) -> Iterator[str]:
@@ -163,8 +166,9 @@ def _looked_at(result: Result) -> Iterator[str]:
     )
     yield page.paragraph(
         f"Width {_range(found.widths)}, height {_range(found.heights)} pixels (least, median, "
-        f"most). Mean brightness from {found.brightness[0]:g} to {found.brightness[2]:g} of 255 in "
-        "nine of ten pictures."
+        f"most). In nine of ten pictures the mean brightness is {found.brightness[0]:g} to "
+        f"{found.brightness[2]:g} of 255, the contrast (standard deviation) {found.contrast[0]:g} "
+        f"to {found.contrast[2]:g}."
     )
     yield page.as_list(f"{count} pictures: {change}" for change, count in found.changes)
     yield _left_out(result)

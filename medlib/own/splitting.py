@@ -105,9 +105,14 @@ def _fresh(
             rows = split_by_case(members, shares, seed + attempt)
         else:
             rows = split_by_group(members, groups, shares, seed + attempt)
-        if all(members[part].any(axis=0).all() for part in rows.values()):
+        if all(_is_mixed(members[part]) for part in rows.values()):
             break
     return rows
+
+
+def _is_mixed(members: np.ndarray) -> bool:
+    """Tell whether each class or finding is there, and is not in every picture."""
+    return bool(members.any(axis=0).all() and not members.all(axis=0).any())
 
 
 def _completed(
@@ -163,10 +168,15 @@ def _refuse_missing(
     rows: dict[str, np.ndarray], members: np.ndarray, classes: Sequence[str]
 ) -> None:
     for part, chosen in rows.items():
-        absent = [n for n, there in zip(classes, members[chosen].any(axis=0), strict=True)
-                  if not there]  # fmt: skip
-        if absent:
+        there, always = members[chosen].any(axis=0), members[chosen].all(axis=0)
+        absent = [name for name, found in zip(classes, there, strict=True) if not found]
+        everywhere = [name for name, found in zip(classes, always, strict=True) if found]
+        if absent or everywhere:
+            what = f"no picture of {', '.join(absent)}" if absent else (
+                f"no picture without {', '.join(everywhere)}"
+            )  # fmt: skip
             raise OwnDataError(
-                f"the {part} part has no picture of {', '.join(absent)}: every class must be in "
-                "train, val and test; leave the split out, and medlib makes one"
+                f"the {part} part has {what}: every class or finding must be seen with and "
+                "without in train, val and test; leave the split out, and medlib makes one, or "
+                "add pictures"
             )

@@ -155,6 +155,12 @@ def test_the_readers_split_stands_and_a_missing_part_is_cut_from_training():
         split_pictures(pictures_of([None] * 60, splits), labels, ("a", "b"))
 
 
+def test_a_finding_that_every_picture_carries_is_refused():
+    labels = np.column_stack([np.ones(30, int), np.arange(30) % 2])
+    with pytest.raises(OwnDataError, match="no picture without a"):
+        split_pictures(pictures_of([None] * 30), labels, ("a", "b"))
+
+
 def test_a_class_of_two_patients_is_refused():
     patients = ["p1", "p1", "p2", *(f"q{i}" for i in range(20))]
     labels = np.array([1] * 3 + [0] * 20)

@@ -86,6 +86,15 @@ def test_several_findings_a_picture(tmp_path):
     assert found.classes == ("a", "b")
 
 
+def test_one_finding_alone_is_two_classes(tmp_path):
+    for i in range(2):
+        save(blob(True, i), tmp_path / f"{i}.png")
+    found = find_cases(table(tmp_path, ["path", "labels"], [["0.png", "nodule"], ["1.png", ""]]))
+    assert not found.multi_label
+    assert found.classes == ("no nodule", "nodule")
+    assert [case.labels for case in found.cases] == [("nodule",), ("no nodule",)]
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
