@@ -25,7 +25,8 @@ In place of a data set, a PATH of your own pictures: a folder with a folder for 
 table (CSV) with the columns path, label (or labels, parted by semicolons) and, where known, patient
 and split. PNG, JPEG, TIFF, BMP, DICOM; slices of NIfTI and .npz volumes. They are audited, split by
 patient, learned in two ways, the better one on validation is tested once, and FOLDER gets a report
-(report.html), model.pt, model.onnx and tables. Nothing in it names a patient."""
+(report.html), model.pt, model.onnx and tables. No field of a DICOM header that names a patient is
+written or printed; the names of other files are."""
 EXAMPLES = (
     "medlib train breastmnist --out runs/breast",
     "medlib train breastmnist --out runs/breast --resume",

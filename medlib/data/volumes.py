@@ -9,6 +9,7 @@ from medlib.errors import MedlibError
 
 __all__ = ["read_npz_volume"]
 
+MOST_BYTES = 2 << 30
 LABEL_WORDS = ("label", "target", "mask", "class")
 
 
@@ -37,7 +38,7 @@ def read_npz_volume(path: Path) -> np.ndarray:
             raise MedlibError("it holds labels beside its pictures: give one file a volume")
         if len(names) != 1:
             raise MedlibError(f"it holds {len(names)} arrays ({', '.join(names[:4])}): give one")
-        values = archive.read_arrays(path, names)[names[0]]
+        values = archive.read_arrays(path, names, MOST_BYTES)[names[0]]
     except MedlibError as error:
         if str(path) not in str(error):
             raise

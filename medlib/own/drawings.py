@@ -58,9 +58,9 @@ def roc(result: "Result") -> str:
         return page.paragraph("There is no ROC curve: a class is missing among the test pictures.")
     alt = f"ROC curve of the test pictures, with a shaded band; the area below it is {words}."
     caption = (
-        f"ROC curve. Sensitivity against the share of false alarms, for every threshold. Area "
-        f"{words}, with a "
-        f"95 % interval by resampling {unit_words(scores)}. The dotted line is guessing."
+        "ROC curve. Sensitivity against the share of false alarms, for every threshold. Area "
+        f"{words}, with a 95 % interval by resampling {unit_words(scores)}. The dotted line is "
+        "guessing."
     )
     return page.figure(drawn.png(), alt, caption)
 
@@ -90,8 +90,8 @@ def calibration(result: "Result") -> str:
     )
     caption = (
         "Calibration. Dots on the diagonal: of the pictures to which the model gives 80 %, 80 % "
-        "are positive. "
-        "Dots below it: the model is too sure. A probability of this model is no risk of a patient."
+        "are positive. Dots below it: the model is too sure. A probability of this model is no "
+        "risk of a patient."
     )
     return page.figure(drawn.png(), alt, caption)
 

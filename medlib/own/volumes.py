@@ -4,7 +4,9 @@ This is no three-dimensional model. Of each volume some slices around its middle
 picture with the volume's label; all slices of a volume stay on one side of a split.
 """
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from medlib.pictures import Picture, PictureError, Pixels, as_pixels, bring_to, 
 __all__ = ["planes_of", "read_plane", "read_slices", "with_slices"]
 
 MIDDLE = (0.3, 0.7)  # slices are taken from this part of the depth
+MOST_VOXELS = 500_000_000
 SHOWN = (0.5, 99.5)  # percentiles of the volume's values that become black and white
 
 
@@ -146,14 +149,32 @@ def _read_nifti(path: Path) -> np.ndarray:
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # they quote the file
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
-        values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
-    except RuntimeError as error:
+        reader.ReadImageInformation()
+        _check_extent(reader.GetSize())
+        values = SimpleITK.GetArrayFromImage(reader.Execute())
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, PictureError):
+            raise
         raise PictureError("it is no NIfTI file, or is damaged: export it again") from error
     if values.ndim != 3:
-        raise PictureError(f"it has {values.ndim} axes, and only volumes of three are read: "
-                           "export one phase or one echo")  # fmt: skip
+        raise PictureError("its voxels hold several numbers each: export one of them")
     return values
+
+
+def _check_extent(size: Sequence[int]) -> None:
+    """Refuse a header that promises another number of axes than three, or too much to unpack."""
+    if len(size) != 3:
+        raise PictureError(
+            f"it has {len(size)} axes, and only volumes of three are read: export one phase or echo"
+        )
+    if math.prod(size) > MOST_VOXELS:
+        raise PictureError(
+            f"it claims {' x '.join(map(str, size))} voxels, and at most "
+            f"{MOST_VOXELS // 10**6} million are read: make a smaller copy of it"
+        )
 
 
 def _note(count: int, slices: int) -> str:

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from own_helpers import blob, folders, save, table
+from own_helpers import blob, dicom, folders, save, table
 
 from medlib.errors import MedlibError
 from medlib.own import OwnDataError, find_cases
 from medlib.own.cases import Case, Found, hide_names, with_codes
 from medlib.own.finding import ordered_classes
-from medlib.own.reading import read_cases
+from medlib.own.headers import read_header
+from medlib.own.reading import read_case, read_cases
+from medlib.pictures import PictureError
 
 
 def test_a_folder_a_class(tmp_path):
@@ -220,6 +222,27 @@ def test_damaged_files_are_listed_and_the_others_go_on(tmp_path):
     assert "empty" in said["benign/empty.png"]
     assert "no PNG" in said["benign/words.png"]
     assert "blank" in said["malignant/blank.png"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(["png", "jpg", "tif", "bmp", "dcm"]),
+    at=st.floats(0, 1),
+    junk=st.binary(max_size=20),
+    cut=st.booleans(),
+)
+def test_a_damaged_picture_is_read_or_refused_with_a_sentence(
+    tmp_path_factory, kind, at, junk, cut
+):
+    folder = tmp_path_factory.mktemp("d")
+    path = folder / f"a.{kind}"
+    dicom(path, blob(True, 0)) if kind == "dcm" else save(blob(True, 0), path)
+    whole = path.read_bytes()
+    place = int(at * len(whole))
+    path.write_bytes(whole[:place] + junk + (b"" if cut else whole[place + len(junk) :]))
+    read_header(path)
+    with contextlib.suppress(PictureError):
+        read_case(Case(path, "a", ("x",)))
 
 
 def test_a_huge_picture_is_refused_by_its_header(tmp_path, monkeypatch):

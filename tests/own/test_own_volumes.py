@@ -1,7 +1,11 @@
 """Volumes: a few slices of each, all on one side of a split, and said so."""
 
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from own_helpers import blob
 
 from medlib.data.volumes import read_npz_volume
@@ -83,6 +87,26 @@ def test_a_file_of_a_data_set_is_no_volume(tmp_path):
     path = npz(tmp_path / "set.npz", train_images=np.zeros((3, 4, 4)), test_labels=np.zeros(3))
     with pytest.raises(MedlibError, match="labels beside"):
         read_npz_volume(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(kind=st.sampled_from(["nii", "npz"]), at=st.integers(0, 500), junk=st.binary(min_size=1))
+def test_a_damaged_volume_is_read_or_refused_with_a_sentence(tmp_path_factory, kind, at, junk):
+    folder = tmp_path_factory.mktemp("v")
+    if kind == "nii":
+        path = nifti(folder / "v.nii", volume(True, 1, 3))
+    else:
+        path = npz(folder / "v.npz", v=volume(True, 1, 3))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + junk + whole[at + len(junk) :])
+    with contextlib.suppress(PictureError):
+        read_plane(path, 0)
+
+
+def test_a_volume_that_promises_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("medlib.own.volumes.MOST_VOXELS", 100)
+    with pytest.raises(PictureError, match="32 x 32 x 9 voxels"):
+        read_plane(nifti(tmp_path / "v.nii.gz", volume(True, 1)), 0)
 
 
 def test_a_blank_slice_is_refused(tmp_path):
