@@ -36,7 +36,7 @@ def write_cases(path: Path, pictures: Pictures, rows: Mapping[str, np.ndarray]) 
 def write_predictions(
     path: Path, pictures: Pictures, scores: Scores, classes: Sequence[str]
 ) -> None:
-    """Write the probabilities of each test picture, as `medlib predict --csv` does."""
+    """Write the probabilities of each test picture, as ``medlib predict --csv`` does."""
     lines = []
     for row, values in zip(scores.index, scores.probabilities, strict=True):
         case = pictures.cases[row]

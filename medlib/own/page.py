@@ -21,8 +21,8 @@ h1 { font-size: 1.6rem; line-height: 1.25; } h2 { margin-top: 2.4rem; font-size:
 .warn { border-left-color: var(--mark); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; margin: .8rem 0; }
 th, td { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; } td.number, th.number { text-align: right; white-space: nowrap;
-  font-variant-numeric: tabular-nums; }
+  vertical-align: top; } td:not(.number) { min-width: 7rem; } td.number { white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1.2rem 0; } figure img { display: block; max-width: 100%; height: auto;
   background: #ffffff; border-radius: 4px; } figcaption { color: var(--soft); font-size: .92rem; }
 code { background: var(--box); padding: .1rem .3rem; border-radius: 3px; }
