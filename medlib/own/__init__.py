@@ -3,7 +3,8 @@
 The way through the modules: `finding` (a folder or a table becomes a list of cases), `reading`
 (files become arrays, bad ones are listed), `audit` (what may be wrong with the whole), `splitting`
 (whole patients to one side), `candidates` (two ways to train, compared on validation), `flow` (all
-of it in order), `report` (one HTML file). Nothing that names a patient goes further than `finding`.
+of it in order), `report` (one HTML file). What comes after `finding` writes and shows no field of a
+DICOM header that names a patient.
 """
 
 from medlib.own.cases import Case, Found, OwnDataError

@@ -197,6 +197,12 @@ def _training(result: Result) -> Iterator[str]:
     ]  # fmt: skip
     columns = ("training", "what it is", "validation AUC", "")
     yield page.table(columns, rows, "Trainings compared on validation")
+    if len(result.trained) > 1:
+        yield page.paragraph(
+            "The validation score of the pretrained one is flattered a little: how much its line "
+            "is held back was chosen on the same pictures.",
+            "soft",
+        )
     yield drawings.curves(result)
 
 

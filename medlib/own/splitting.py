@@ -160,7 +160,9 @@ def _refuse_rare(
             raise OwnDataError(
                 f"the class {name} has pictures of {units} patients or separate pictures only: "
                 f"at least {sides} are needed, one for each part of the split, and thirty or more "
-                "for an answer that means something; add pictures, or leave the class out"
+                "for an answer that means something; add pictures, or leave the class out (where "
+                "all patients got one number when they were made anonymous, name them apart in a "
+                "table with a column patient)"
             )
 
 
