@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from own_helpers import blob
 
@@ -89,7 +89,8 @@ def test_a_file_of_a_data_set_is_no_volume(tmp_path):
         read_npz_volume(path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
+@example(kind="npz", at=65, junk=b"\0")
 @given(kind=st.sampled_from(["nii", "npz"]), at=st.integers(0, 500), junk=st.binary(min_size=1))
 def test_a_damaged_volume_is_read_or_refused_with_a_sentence(tmp_path_factory, kind, at, junk):
     folder = tmp_path_factory.mktemp("v")
