@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from own_helpers import folders
+from own_helpers import SHORT, folders
 
 from medlib import cli
-
-SHORT = ("--model", "lenet5", "--steps", "20", "--device", "cpu")
 
 
 @dataclass(frozen=True)

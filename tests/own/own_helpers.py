@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+SHORT = ("--model", "lenet5", "--steps", "20", "--device", "cpu")  # of medlib train
 NAME, BIRTH, NUMBER = "SECRETSON^ADELHEID", "19470102", "MRN778899"
 WORDS = ("SECRETSON", "ADELHEID", "19470102", "MRN778899", "GEHEIMRAT", "ACC553311")
 

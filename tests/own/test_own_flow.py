@@ -7,8 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from conftest import SHORT
-from own_helpers import blob, folders, save, table
+from own_helpers import SHORT, blob, folders, save, table
 
 from medlib.data.own import own_dataset
 from medlib.own import flow
