@@ -17,9 +17,10 @@ import numpy as np
 
 from medlib.baselines import BASELINES
 from medlib.errors import MedlibError, TestSplitUsed
-from medlib.evaluate import Scores, evaluate_once, rounded
+from medlib.evaluate import Scores, evaluate_once, read_scores, rounded
 from medlib.intervals import bootstrap
 from medlib.metrics import METRICS
+from medlib.paths import score_file
 from medlib.project import describe_data, find_data
 from medlib.results import write_json
 from medlib.run import begin, current
@@ -28,7 +29,14 @@ from medlib.saved import SavedModel
 if TYPE_CHECKING:
     from medlib.data import Dataset
 
-__all__ = ["ACCESS_LOG", "Appraisal", "appraise", "appraise_test_once", "data_of"]
+__all__ = [
+    "ACCESS_LOG",
+    "Appraisal",
+    "appraisal_on_record",
+    "appraise",
+    "appraise_test_once",
+    "data_of",
+]
 
 ACCESS_LOG = "test-access.json"
 RUN = "cli"  # stands where a chapter's name stands; its folder lies beside the model
@@ -87,6 +95,11 @@ def data_of(saved: SavedModel) -> "Dataset":
         Where the model does not say, or the set is not here.
     """
     known = saved.provenance.get("data", {})
+    if known.get("kind") == "own":
+        raise MedlibError(
+            f"{saved.path} was trained on own images, and its scores stand in the report beside "
+            "it: the test was made once; for new pictures there is 'medlib predict'"
+        )
     if known.get("kind") not in {"card", "phantom"} or not isinstance(known.get("name"), str):
         raise MedlibError(
             f"{saved.path} does not say which data set it was trained on: evaluate a model that "
@@ -167,6 +180,32 @@ def appraise_test_once(
         for name, found in ready.items()
     }
     notes = _test_notes(looks, data) + _notes(saved, data, "test")
+    return _appraisal(data, "test", scores.pop("model"), scores, notes, resamples)
+
+
+def appraisal_on_record(
+    saved: SavedModel, data: "Dataset", *, resamples: int = 2_000
+) -> Appraisal | None:
+    """Return what `appraise_test_once` found before, from the files; None where it never looked.
+
+    Parameters
+    ----------
+    saved : SavedModel
+        The model, where it was tested.
+    data : Dataset
+        Its set.
+    resamples : int
+        Bootstrap resamples of the intervals.
+    """
+    folder = saved.path.with_name(f"{saved.path.stem}-test") / "scores" / RUN
+    looks = _read_log(saved.path.with_name(ACCESS_LOG))
+    seed = int(saved.provenance.get("seed", 0))
+    named = {n: folder / score_file(n, data.name, seed) for n in ("model", *BASELINES)}
+    known = any(look.get("weights") == saved.digest for look in looks)
+    if not known or not all(path.exists() for path in named.values()):
+        return None
+    scores = {name: read_scores(path) for name, path in named.items()}
+    notes = _test_notes(looks[:-1], data) + _notes(saved, data, "test")
     return _appraisal(data, "test", scores.pop("model"), scores, notes, resamples)
 
 

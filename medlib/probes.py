@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from medlib.baselines import _FeatureClassifier
 from medlib.errors import MedlibError
-from medlib.pretrained import Pretrained, extract
+from medlib.pretrained import Pretrained, TransferClassifier, extract
 from medlib.train import validation_auc
 
 if TYPE_CHECKING:
@@ -150,6 +152,40 @@ class Probe:
         """Return probabilities ``(N, K)`` of images ``(N, C, H, W)``."""
         return self.classifier_.predict_proba(self.features.transform(images))
 
+    def as_network(self, in_channels: int) -> TransferClassifier:
+        """Return the fitted probe as one network, whose last layer holds scaling and line.
+
+        For the kind ``"logistic"`` on the pooled features only. Its probabilities are those of the
+        probe, up to rounding; two classes get the logits 0 and that of the second class.
+
+        Parameters
+        ----------
+        in_channels : {1, 3}
+            Channels of the images.
+
+        Raises
+        ------
+        MedlibError
+            For another kind of probe, or another layer.
+        """
+        options = self.features.options or {}
+        if self.kind != "logistic" or options.get("layer", "pooled") != "pooled":
+            raise MedlibError("only a logistic probe on pooled features is a network by itself")
+        scaler, line = self.classifier_.pipeline_[0], self.classifier_.pipeline_[-1]
+        weight, bias = _lines_of(line)
+        weight = weight / scaler.scale_
+        bias = bias - weight @ scaler.mean_
+        network = TransferClassifier(
+            self.features.pretrained,
+            len(bias),
+            in_channels=in_channels,
+            image_size=options.get("image_size"),
+        )
+        with torch.no_grad():
+            network.head[-1].weight.copy_(torch.from_numpy(weight))
+            network.head[-1].bias.copy_(torch.from_numpy(bias))
+        return network.eval()
+
     def _possible(self, count: int) -> list[float]:
         """Leave out more neighbours than there are training images."""
         possible = [n for n in self.grid if self.kind != "neighbours" or n <= count]
@@ -159,3 +195,13 @@ class Probe:
                 "images: give a grid of smaller counts of neighbours"
             )
         return possible
+
+
+def _lines_of(line: LogisticRegression | OneVsRestClassifier) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights ``(K, F)`` and biases ``(K,)`` of the logits of all outputs."""
+    if isinstance(line, OneVsRestClassifier):
+        parts = [(each.coef_[0], each.intercept_[0]) for each in line.estimators_]
+        return np.stack([w for w, _ in parts]), np.array([b for _, b in parts])
+    if len(line.classes_) == 2:
+        return np.vstack([0 * line.coef_, line.coef_]), np.append(0.0, line.intercept_)
+    return line.coef_, line.intercept_

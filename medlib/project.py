@@ -25,7 +25,17 @@ from medlib.run import resolve_device
 from medlib.saved import FILE, ModelSpec, load_model, save_model
 from medlib.train import History, fit, seed_everything
 
-__all__ = ["RECIPES", "Plan", "ProjectError", "find_data", "recipe_named", "train_to_folder"]
+__all__ = [
+    "RECIPES",
+    "Plan",
+    "ProjectError",
+    "describe_data",
+    "find_data",
+    "is_path",
+    "recipe_named",
+    "train_to_folder",
+    "versions",
+]
 
 RECIPES = {"small": Recipe.small, "medmnist": Recipe.medmnist}
 CHECKPOINT, RECORD, HISTORY = "checkpoint.pt", "training.json", "history.csv"
@@ -82,6 +92,11 @@ def recipe_named(name: str, *, epochs: int | None = None, max_steps: int | None 
     return recipe if max_steps is None else replace(recipe, max_steps=max_steps)
 
 
+def is_path(name: str) -> bool:
+    """Tell whether the data of a training are a reader's own: a path, and no card's name."""
+    return name not in cards() and ("/" in name or "." in name or Path(name).exists())
+
+
 def find_data(name: str, *, phantom: bool = False) -> Dataset:
     """Return the images of a data set's name.
 
@@ -97,11 +112,6 @@ def find_data(name: str, *, phantom: bool = False) -> Dataset:
     MedlibError
         For an unknown name, a table, or data that are not here.
     """
-    if name not in cards() and ("/" in name or "." in name or Path(name).exists()):
-        raise ProjectError(
-            f"{name} looks like a path, and training on your own images is not there yet: it "
-            "comes with chapter 4.11; until then name a data set ('medlib data list')"
-        )
     check_known(name, cards(), "data set")
     if cards()[name].kind != "image":
         raise ProjectError(
@@ -202,16 +212,25 @@ def _settings(data: Dataset, plan: Plan) -> dict[str, Any]:
 
 def describe_data(data: Dataset) -> dict[str, Any]:
     """Name the data and its content: kind, name, digest, sizes of the splits."""
-    digest = f"phantom-{data.source.get('seed', 0)}"
-    if not data.synthetic:
+    kind = _kind(data)
+    if kind == "card":
         digest = data_status([data.name])[data.name]
+    else:
+        digest = data.source.get("digest", f"phantom-{data.source.get('seed', 0)}")
     return {
-        "kind": "phantom" if data.synthetic else "card",
+        "kind": kind,
         "name": data.name,
         "digest": digest,
         "train": len(data.train),
         "val": len(data.val),
     }
+
+
+def _kind(data: Dataset) -> str:
+    """Tell generated images, a reader's own, and those of a card apart."""
+    if data.synthetic:
+        return "phantom"
+    return "own" if data.source.get("kind") == "memory" else "card"
 
 
 def _finished(folder: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
@@ -241,9 +260,6 @@ def _record(
     settings: Mapping[str, Any], history: History, parameters: int, device: str
 ) -> dict[str, Any]:
     """Return what is worth knowing of a training: settings, outcome, versions, date."""
-    import numpy
-    import torch
-
     return dict(settings) | {
         "schema": 1,
         "device": device,
@@ -253,13 +269,21 @@ def _record(
         "steps": history.steps,
         "seconds": round(history.seconds, 2),
         "validation": {k: v for k, v in history.best.items() if k.startswith("val_")},
-        "versions": {
-            "medlib": __version__,
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "numpy": numpy.__version__,
-        },
+        "versions": versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a result depends on."""
+    import numpy
+    import torch
+
+    return {
+        "medlib": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
     }
 
 

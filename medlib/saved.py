@@ -38,6 +38,7 @@ __all__ = [
 
 FORMAT = "medlib-model"
 SCHEMA = 1
+TRANSFER = "efficientnet_lite0_transfer"  # its size inside: the option inner_size
 FILE = "model.pt"  # its name in the folder of a training
 NORMALISATION = {"mean": 0.5, "std": 0.5}  # what `medlib.train.normalise` does to [0, 1]
 
@@ -53,7 +54,7 @@ class ModelSpec:
     Attributes
     ----------
     name : str
-        Its name in `medlib.models.MODELS`.
+        Its name in `medlib.models.MODELS`; or `TRANSFER`, a pretrained one with a new last layer.
     in_channels, num_classes, image_size : int
         Channels and side length of its images, number of its outputs.
     task : {"binary", "multi-class", "ordinal", "multi-label"}
@@ -91,6 +92,11 @@ class ModelSpec:
         ModelError
             Where there is no such network.
         """
+        if self.name == TRANSFER:
+            from medlib.pretrained import unlearned_classifier
+
+            shape = {"in_channels": self.in_channels, "image_size": self.options.get("inner_size")}
+            return unlearned_classifier("efficientnet_lite0", self.num_classes, **shape)
         return build_model(
             self.name,
             in_channels=self.in_channels,

@@ -97,6 +97,12 @@ GROUPS = (
         ("explain", "plots", "diagrams", "summary", "tables", "pictures", "show", "history"),
     ),
     Group(
+        "own",
+        "Your own images",
+        "From a folder or a table of pictures to a model, tested once, with a report.",
+        ("own",),
+    ),
+    Group(
         "runs",
         "Runs, claims and commands",
         "What a chapter records, how claims are compared, saved models, the command line.",

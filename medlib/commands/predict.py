@@ -5,7 +5,7 @@ import csv
 import io
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medlib.commands.common import (
     EXIT_CODES_SKIPPED,
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 TEXT = """\
 Print the probability of each class for each picture: PNG, JPEG, TIFF, BMP or DICOM files, or
-folders of them. Each picture is brought to the channels and the size that the model takes, and the
-command says how. A file that cannot be used is named with the reason, and the others go on. Of a
-DICOM header nothing is printed that could name a patient; file names are printed as they are.
-A model of this book is made for learning, not for diagnosis."""
+folders of them; of a volume (NIfTI, .npz) those of a few slices. Each picture is brought to the
+channels and the size that the model takes, and the command says how. A file that cannot be used is
+named with the reason, and the others go on. Of a DICOM header nothing is printed that could name a
+patient; file names are printed as they are. A model of this book is made for learning, not for
+diagnosis."""
 EXAMPLES = (
     "medlib predict runs/breast/model.pt lesion.png",
     "medlib predict runs/breast/model.pt pictures/ --csv scores.csv",
@@ -56,9 +57,9 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="files or folders")
     parser.add_argument(
         "--fit",
-        default="squeeze",
         choices=("squeeze", "crop", "pad"),
-        help="what becomes of a picture that is not square (default: squeeze)",
+        help="what becomes of a picture that is not square (default: as in the training, "
+        "else squeeze)",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
 
@@ -71,17 +72,23 @@ def read_for(saved: "SavedModel", args: argparse.Namespace) -> "Pictures":
     MedlibError
         Where there is nothing to read.
     """
-    from medlib.pictures import find_files, read_pictures
+    from medlib.pictures import find_files, is_volume, read_pictures
 
     files, others = find_files(args.images)
-    if not files:
+    volumes = [path for path in (*files, *others) if is_volume(path)]
+    files, others = ([p for p in paths if p not in volumes] for paths in (files, others))
+    if not files and not volumes:
         raise MedlibError(
             f"there are no pictures in {', '.join(map(str, args.images))}: expected PNG, JPEG, "
-            "TIFF, BMP or DICOM files"
+            "TIFF, BMP or DICOM files, or volumes (NIfTI, .npz)"
         )
     if others:
         say(f"left alone, since they do not look like pictures: {_few(others)}")
-    found = read_pictures(files, channels=saved.channels, size=saved.size, fit=args.fit)
+    fit = args.fit or saved.provenance.get("fit", "squeeze")
+    shape = {"channels": saved.channels, "size": saved.size, "fit": fit}
+    found = read_pictures(files, **shape)
+    if volumes:
+        found = _with_slices(found, volumes, shape, saved.provenance.get("slices", 3))
     for path, why in found.skipped:
         say(f"skipped {path}: {why}")
     changed = Counter(", ".join(one.changes) for one in found.read if one.changes)
@@ -89,6 +96,21 @@ def read_for(saved: "SavedModel", args: argparse.Namespace) -> "Pictures":
         say(f"{count} of {len(found.read)} pictures: {change}")
     if len(changed) > 5:
         say(f"and {len(changed) - 5} other ways of bringing them to size: --json names all")
+    return found
+
+
+def _with_slices(
+    found: "Pictures", volumes: list[Path], shape: dict[str, Any], slices: int
+) -> "Pictures":
+    """Add the slices of volumes, each a picture of its own."""
+    from dataclasses import replace
+
+    from medlib.own.volumes import read_slices
+
+    say(f"{len(volumes)} volumes: up to {slices} slices of each, every slice judged by itself")
+    for path in volumes:
+        read, skipped = read_slices(path, slices=slices, **shape)
+        found = replace(found, read=(*found.read, *read), skipped=(*found.skipped, *skipped))
     return found
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -62,6 +64,9 @@ _UNREADABLE = (
     RuntimeError,
     MemoryError,
     SyntaxError,
+    IndexError,
+    struct.error,
+    tokenize.TokenError,  # of numpy, over the header of an array that was cut
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -72,7 +77,7 @@ def array_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise MedlibError(f"{path} cannot be read: {_reason(error)}; {REMEDY}") from error
 
 

@@ -92,7 +92,7 @@ def test_a_finished_training_is_never_overwritten(trained, medlib):
     [
         (("brestmnist",), "unknown data set 'brestmnist': did you mean 'breastmnist'?"),
         (("zzzzz",), "unknown data set 'zzzzz': choose one of bloodmnist"),
-        (("./pictures",), "comes with chapter 4.11"),
+        (("./pictures",), "your own pictures are real"),
         (("wisconsin",), "wisconsin is a table"),
         (("breastmnist", "--model", "resnet81"), "did you mean 'resnet18'?"),
         (("breastmnist", "--model", "unet"), "unet names pixels"),
