@@ -13,6 +13,7 @@ import math
 import multiprocessing
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -248,11 +249,11 @@ def importance(trials: Sequence[Trial], space: Space, *, seed: int = 0) -> dict[
     Optuna's fANOVA (Hutter, Hoos, Leyton-Brown, "An efficient approach for assessing
     hyperparameter importance", 2014), scaled to a sum of 1; failed trials are left out.
     """
-    from optuna import create_study
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-    from optuna.trial import create_trial
-
     with _quiet():
+        from optuna import create_study
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+        from optuna.trial import create_trial
+
         probe = create_study().ask()
         for name, each in space.items():
             each.suggest(probe, name)
@@ -468,8 +469,10 @@ def _read(found: "optuna.trial.FrozenTrial") -> Trial:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna from printing a line a trial."""
-    import optuna
+    """Keep Optuna from printing a line a trial, and from missing widgets in a notebook."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
