@@ -14,7 +14,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -448,14 +448,26 @@ def _folds(data: "Dataset", truth: np.ndarray) -> tuple[np.ndarray, np.ndarray |
 
 def _refuse_foreign(method: Any) -> None:
     """Refuse what could look at the labels that it learns from: anything but medlib's methods."""
-    for each in (method, *vars(method).values()):
-        if hasattr(each, "fit") and type(each).__module__.partition(".")[0] != "medlib":
+    for each in _learners(method):
+        if type(each).__module__.partition(".")[0] not in {"medlib", "sklearn"}:
             raise MedlibError(
                 f"evaluate_folds hands labels of the test split to the method that learns: it "
                 f"takes those of medlib.multilabel, not {type(each).__name__}"
             )
     if not hasattr(method, "fit"):
         raise MedlibError(f"{type(method).__name__} is no method: it has no fit")
+
+
+def _learners(method: Any) -> Iterator[Any]:
+    """Yield a method and all that it holds that learns, also in tuples and lists."""
+    inside = vars(method).values() if hasattr(method, "__dict__") else ()
+    if hasattr(method, "fit"):
+        yield method
+    elif isinstance(method, tuple | list):
+        inside = method
+    for each in inside:
+        if hasattr(each, "fit") or isinstance(each, tuple | list):
+            yield from _learners(each)
 
 
 def _refuse_masks(variant: str) -> None:

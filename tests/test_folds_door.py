@@ -12,7 +12,7 @@ from medlib.data.dataset import Dataset, Split
 from medlib.data.locked import seal
 from medlib.errors import MedlibError, TestSplitUsed
 from medlib.evaluate import evaluate_folds, read_scores
-from medlib.multilabel import LinearHead, PseudoLabels
+from medlib.multilabel import BinaryRelevance, Chosen, LinearHead, PseudoLabels, logistic
 from medlib.profiles import PROFILES
 
 
@@ -113,6 +113,13 @@ def test_folds_refuse_a_method_that_could_keep_the_labels(films):
             self.labels = labels
 
     found, features = films
-    for method in (Spy(), PseudoLabels(Spy())):
+    for method in (Spy(), PseudoLabels(Spy()), Chosen([LinearHead(), Spy()])):
         with pytest.raises(MedlibError, match="it takes those of medlib.multilabel"):
             evaluate_folds(method, features, found, model_id="m", seed=0)
+
+
+def test_folds_take_methods_on_estimators_of_scikit_learn(films):
+    found, features = films
+    method = BinaryRelevance(logistic(1.0))
+    scores = evaluate_folds(method, features, found, model_id="m", seed=0)
+    assert scores.value("auc") > 0.9
