@@ -172,15 +172,14 @@ def appraise_test_once(
     # all models predict before the labels are opened, so that no failure there costs the look
     ready = {name: model.predict_proba(data.test.images) for name, model in models.items()}
     seed = int(saved.provenance.get("seed", 0))
-    folder = saved.path.with_name(f"{saved.path.stem}-test")
+    folder = _test_folder(saved)
     begin(RUN, profile="cpu", seed=seed, device="cpu", build=folder.absolute())
     _write_log(log, [*looks, _look(saved, data)])
     scores = {
         name: evaluate_once(_Known(found), data, model_id=name, seed=seed)
         for name, found in ready.items()
     }
-    notes = _test_notes(looks, data) + _notes(saved, data, "test")
-    return _appraisal(data, "test", scores.pop("model"), scores, notes, resamples)
+    return _of_test(saved, data, scores, looks, resamples)
 
 
 def appraisal_on_record(
@@ -197,7 +196,7 @@ def appraisal_on_record(
     resamples : int
         Bootstrap resamples of the intervals.
     """
-    folder = saved.path.with_name(f"{saved.path.stem}-test") / "scores" / RUN
+    folder = _test_folder(saved) / "scores" / RUN
     looks = _read_log(saved.path.with_name(ACCESS_LOG))
     seed = int(saved.provenance.get("seed", 0))
     named = {n: folder / score_file(n, data.name, seed) for n in ("model", *BASELINES)}
@@ -205,7 +204,23 @@ def appraisal_on_record(
     if not known or not all(path.exists() for path in named.values()):
         return None
     scores = {name: read_scores(path) for name, path in named.items()}
-    notes = _test_notes(looks[:-1], data) + _notes(saved, data, "test")
+    return _of_test(saved, data, scores, looks[:-1], resamples)
+
+
+def _test_folder(saved: SavedModel) -> Path:
+    """Return where the scores of the test images are kept, beside the model."""
+    return saved.path.with_name(f"{saved.path.stem}-test")
+
+
+def _of_test(
+    saved: SavedModel,
+    data: "Dataset",
+    scores: dict[str, Scores],
+    before: list[dict[str, Any]],
+    resamples: int,
+) -> Appraisal:
+    """Appraise the scores of the test images, with the looks that came before them."""
+    notes = _test_notes(before, data) + _notes(saved, data, "test")
     return _appraisal(data, "test", scores.pop("model"), scores, notes, resamples)
 
 

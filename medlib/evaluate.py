@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _FILE = re.compile(
     r"(?P<model_id>.+?)__(?P<data>.+?)__seed(?P<seed>\d+)(?:__(?P<variant>.+?))?(?:__phantom)?"
 )
+_Judged = TypeVar("_Judged", "Scores", Cases)
 _looks: tuple[Run | None, set[str]] = (None, set())
 
 
@@ -301,17 +302,13 @@ def write_scores(scores: Scores | Cases, path: Path | str) -> None:
     MedlibError
         Where scores of phantoms would land in the committed results.
     """
-    from medlib.results import write_text
+    from medlib.results import write_csv
 
     path = Path(path)
     committed = paths.package_file("results").resolve()
     if scores.synthetic and committed in path.resolve().parents:
         raise MedlibError(f"{path.name} comes from phantoms: it may not be written to results/")
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(
-        scores.rows() if isinstance(scores, Cases) else _rows(scores)
-    )
-    write_text(path, buffer.getvalue())
+    write_csv(path, scores.rows() if isinstance(scores, Cases) else _rows(scores))
 
 
 @dataclass(frozen=True)
@@ -364,9 +361,14 @@ def _evaluate(model: Any, data: "Dataset", look: _Look) -> Scores:
         data.test.groups,
         synthetic,
     )
-    path = Path(run.build) / "scores" / run.chapter / scores.filename
-    write_scores(scores, path)
-    return replace(scores, path=path)
+    return _kept(scores, run)
+
+
+def _kept(judged: _Judged, run: Run) -> _Judged:
+    """Write what a door has found below the run's folder; return it with its file."""
+    path = Path(run.build) / "scores" / run.chapter / judged.filename
+    write_scores(judged, path)
+    return replace(judged, path=path)
 
 
 def _evaluate_masks(model: Any, data: "Dataset", look: _Look) -> Cases:
@@ -390,9 +392,7 @@ def _evaluate_masks(model: Any, data: "Dataset", look: _Look) -> Cases:
         data.test.groups,
         bool(data.synthetic or run.synthetic),
     )
-    path = Path(run.build) / "scores" / run.chapter / made.filename
-    write_scores(made, path)
-    return replace(made, path=path)
+    return _kept(made, run)
 
 
 def _evaluate_folds(
@@ -426,9 +426,7 @@ def _evaluate_folds(
     named = look.model_id, look.data, look.seed, look.variant
     synthetic = bool(data.synthetic or run.synthetic)
     scores = Scores(*named, truth, rounded(pooled.probabilities), index, groups, synthetic)
-    path = Path(run.build) / "scores" / run.chapter / scores.filename
-    write_scores(scores, path)
-    return replace(scores, path=path)
+    return _kept(scores, run)
 
 
 def _folds(data: "Dataset", truth: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
@@ -458,16 +456,16 @@ def _refuse_foreign(method: Any) -> None:
         raise MedlibError(f"{type(method).__name__} is no method: it has no fit")
 
 
-def _learners(method: Any) -> Iterator[Any]:
+def _learners(held: Any) -> Iterator[Any]:
     """Yield a method and all that it holds that learns, also in tuples and lists."""
-    inside = vars(method).values() if hasattr(method, "__dict__") else ()
-    if hasattr(method, "fit"):
-        yield method
-    elif isinstance(method, tuple | list):
-        inside = method
+    inside: Iterable[Any] = ()
+    if hasattr(held, "fit"):
+        yield held
+        inside = getattr(held, "__dict__", {}).values()
+    elif isinstance(held, tuple | list):
+        inside = held
     for each in inside:
-        if hasattr(each, "fit") or isinstance(each, tuple | list):
-            yield from _learners(each)
+        yield from _learners(each)
 
 
 def _refuse_masks(variant: str) -> None:

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from dicom_files import write_dicom
 from PIL import Image
 
 from medlib import pictures
@@ -31,32 +32,7 @@ def kept(array, path):
 
 def dicom(path, pixels, **tags):
     """Write a small DICOM file that names a patient."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
-
-    file = Dataset()
-    file.file_meta = FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    file.SOPClassUID = SecondaryCaptureImageStorage
-    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID
-    file.PatientName, file.PatientID = NAME, NAME
-    file.Rows, file.Columns = pixels.shape[:2]
-    file.SamplesPerPixel = 3 if pixels.ndim == 3 else 1
-    file.PhotometricInterpretation = "RGB" if pixels.ndim == 3 else "MONOCHROME2"
-    if pixels.ndim == 3:
-        file.PlanarConfiguration = 0
-    file.BitsAllocated = file.BitsStored = 8 * pixels.dtype.itemsize
-    file.HighBit = file.BitsStored - 1
-    file.PixelRepresentation = int(pixels.dtype.kind == "i")
-    file.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(file, name, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pydicom.dcmwrite(path, file, enforce_file_format=True)
-    return path
+    return write_dicom(path, pixels, **{"PatientName": NAME, "PatientID": NAME, **tags})
 
 
 # ---------------------------------------------------------------- formats

@@ -117,8 +117,13 @@ def fitted(family: str, images: np.ndarray, labels: np.ndarray, seed: int) -> tu
     pipeline = scaled(family, seed).set_params(**chosen.settings)
     if family == "random-forest":
         pipeline.set_params(classify__n_estimators=TREES)
-    if family == "svm":  # distances become probabilities on held-out folds
-        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-        pipeline = CalibratedClassifierCV(pipeline, method="sigmoid", cv=folds, ensemble=False)
+    if family == "svm":
+        pipeline = with_probabilities(pipeline, seed)
     model = make_pipeline(descriptor(chosen.descriptor), pipeline)
     return model.fit(images, labels), chosen
+
+
+def with_probabilities(model: Any, seed: int) -> CalibratedClassifierCV:
+    """Make probabilities of a classifier's distances, on five held-out folds; not fitted."""
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    return CalibratedClassifierCV(model, method="sigmoid", cv=folds, ensemble=False)

@@ -47,7 +47,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
@@ -56,7 +55,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
-from book.workflow.long_classical import one_against_rest
+from book.workflow.long_classical import one_against_rest, with_probabilities
 from book.workflow.long_jobs import Job
 from book.workflow.long_models import Predictor
 from medlib.augment import to_unit
@@ -314,8 +313,7 @@ def fitted(
     """Fit on all training images; distances of the SVM become probabilities on held-out folds."""
     model: Any = classifier(family, setting, table.shape[1])
     if family == "svm":
-        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-        model = CalibratedClassifierCV(model, method="sigmoid", cv=folds, ensemble=False)
+        model = with_probabilities(model, seed)
     return model.fit(table, labels)
 
 

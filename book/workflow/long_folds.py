@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -57,14 +56,11 @@ class Folds(Job):
 
 def frozen_features(dataset: Dataset) -> np.ndarray:
     """Return the pooled features of all cases, ``(N, F)``, in the order train, val, test."""
-    parts = (dataset.train, dataset.val, dataset.test)
-    return np.concatenate([_features(part.images.tobytes(), part.images.shape) for part in parts])
-
-
-@cache
-def _features(pixels: bytes, shape: tuple[int, ...]) -> np.ndarray:
     from medlib.pretrained import extract, pretrained
 
     network, size = FEATURES
-    images = np.frombuffer(pixels, dtype=np.uint8).reshape(shape)
-    return extract(pretrained(network), images, image_size=size, cache=True)
+    source = pretrained(network)
+    parts = (dataset.train, dataset.val, dataset.test)
+    return np.concatenate(
+        [extract(source, part.images, image_size=size, cache=True) for part in parts]
+    )

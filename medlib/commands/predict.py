@@ -1,8 +1,6 @@
 """``medlib predict``: the probabilities that a saved model gives to pictures."""
 
 import argparse
-import csv
-import io
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,14 +168,13 @@ def _as_json(saved: "SavedModel", found: "Pictures", probabilities: "np.ndarray"
 
 
 def _write_csv(path: Path, saved: "SavedModel", found: "Pictures", rows: "np.ndarray") -> None:
-    from medlib.results import write_text
+    from medlib.results import write_csv
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", *saved.class_names, "most probable"])
-    for one, row in zip(found.read, rows, strict=True):
-        writer.writerow([one.path, *(f"{p:.6g}" for p in row), "; ".join(decided(saved, row))])
-    write_text(path, text.getvalue())
+    lines = (
+        [one.path, *(f"{p:.6g}" for p in row), "; ".join(decided(saved, row))]
+        for one, row in zip(found.read, rows, strict=True)
+    )
+    write_csv(path, [["file", *saved.class_names, "most probable"], *lines])
     say(f"written: {path} ({len(found.read)} pictures)")
 
 

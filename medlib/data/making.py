@@ -30,7 +30,8 @@ def make(name: str) -> str:
     if name not in _MAKERS:
         raise MedlibError(f"'{name}' has no split of ours: choose one of {', '.join(_MAKERS)}")
     maker, about = _MAKERS[name]
-    rows = maker(card(name))
+    found = maker(card(name))
+    rows = {split: found[split] for split in SPLITS}
     sizes = ", ".join(f"{split} {len(rows[split])}" for split in SPLITS)
     return splits.render(rows, f"rows of {name}: {about}; {sizes}")
 

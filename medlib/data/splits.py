@@ -74,7 +74,7 @@ def parse(text: str) -> dict[str, np.ndarray]:
 def render(rows: Mapping[str, np.ndarray], about: str) -> str:
     """Write the text of a split file; `about` becomes its first line."""
     lines = [f"# {about}"]
-    for split in sorted(rows, key=lambda name: (SPLITS.index(name) if name in SPLITS else 0, name)):
+    for split in rows:
         lines.append(f"{split}: {' '.join(_runs(np.sort(rows[split])))}")
     return "\n".join(lines) + "\n"
 

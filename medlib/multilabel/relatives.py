@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from medlib.errors import MedlibError
 from medlib.multilabel.base import UNKNOWN, Method
-from medlib.multilabel.folds import patient_folds
+from medlib.multilabel.folds import out_of_fold, patient_folds
 from medlib.multilabel.heads import HeadRecipe, LinearHead
 from medlib.multilabel.losses import Loss, assume_negative, ignore_unknown
 
@@ -78,8 +78,9 @@ class Relatives(Method):
         taught = {}
         for degree in self.alike:
             teacher = AlikeHead(degree, loss, self.recipe)
-            found = np.clip(taught_in_parts(teacher, features, labels, part), TINY, 1 - TINY)
-            taught[degree] = calibrated(logit(found), assumed) if self.calibrate else logit(found)
+            found = out_of_fold(teacher, features, labels, groups, fold=part).probabilities
+            odds = logit(np.clip(found, TINY, 1 - TINY))
+            taught[degree] = calibrated(odds, assumed) if self.calibrate else odds
         cost = {degree: log_loss(expit(odds), assumed) for degree, odds in taught.items()}
         cost[self.alike[0]] -= EARNED
         self.alike_ = min(cost, key=lambda degree: cost[degree])
@@ -192,17 +193,6 @@ class PulledHead(AlikeHead):
             return terms.sum() / known.sum()
 
         return loss
-
-
-def taught_in_parts(
-    head: LinearHead, features: np.ndarray, labels: np.ndarray, part: np.ndarray
-) -> np.ndarray:
-    """Return the probability of each label, ``(N, K)``, learned from the other parts' cases."""
-    found = np.empty(labels.shape)
-    for number in np.unique(part):
-        held = part == number
-        found[held] = head.fit(features[~held], labels[~held]).predict_proba(features[held])
-    return found
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:

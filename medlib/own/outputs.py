@@ -1,11 +1,10 @@
 """The files beside the report: cases, predictions, a summary; and the check of the ONNX model."""
 
 import contextlib
-import csv
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from medlib.evaluate import Scores
 from medlib.own.reading import Pictures
-from medlib.results import write_json, write_text
+from medlib.results import write_csv, write_json
 
 if TYPE_CHECKING:
     from medlib.own.report import Result
@@ -30,7 +29,7 @@ def write_cases(path: Path, pictures: Pictures, rows: Mapping[str, np.ndarray]) 
         for row, case in enumerate(pictures.cases)
     ]
     lines += [["", s.shown, "", "", "not used", s.why] for s in pictures.skipped]
-    _write_csv(path, ["case", "file", "label", "patient", "part", "why not used"], lines)
+    write_csv(path, [["case", "file", "label", "patient", "part", "why not used"], *lines])
 
 
 def write_predictions(
@@ -42,7 +41,7 @@ def write_predictions(
         case = pictures.cases[row]
         numbers = [f"{value:.6g}" for value in values]
         lines.append([row + 1, case.shown, "; ".join(case.labels), *numbers])
-    _write_csv(path, ["case", "file", "label", *classes], lines)
+    write_csv(path, [["case", "file", "label", *classes], *lines])
 
 
 def write_summary(path: Path, result: "Result") -> dict[str, Any]:
@@ -97,14 +96,6 @@ def quietly(function: Callable[..., Any], *arguments: object) -> Any:
             return function(*arguments)
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(lines)
-    write_text(path, text.getvalue())
 
 
 def _finite(value: float) -> float | None:

@@ -5,26 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_helpers import TRAIN, Done
+from command_helpers import TRAIN
+from command_runs import Done, runner
 
 from medlib import cli
 
 
 @pytest.fixture
 def medlib(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
-    """Return a function that runs a command; every error must be one line without traceback."""
-
-    monkeypatch.setattr("medlib.run._active", None)  # no chapter of another test is open
+    """Return a function that runs a command; an error is all that the command says."""
+    runs = runner(capsys, monkeypatch)
 
     def run(*arguments: object) -> Done:
-        code = cli.main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        if code == 2:
-            assert said.err.splitlines()[-1].startswith("medlib: ")
-            assert said.err.count("medlib: ") == 1
-            assert said.out == ""
-        return Done(code, said.out, said.err)
+        done = runs(*arguments)
+        if done.code == 2:
+            assert done.err.count("medlib: ") == 1
+            assert done.out == ""
+        return done
 
     return run
 

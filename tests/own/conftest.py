@@ -2,38 +2,19 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command_runs import Done, runner
 from own_helpers import SHORT, folders
 
 from medlib import cli
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command did: exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def medlib(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """Return a function that runs a command; an error is one line without traceback."""
-    monkeypatch.setattr("medlib.run._active", None)  # no chapter of another test is open
-
-    def run(*arguments: object) -> Done:
-        code = cli.main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        if code == 2:
-            assert said.err.splitlines()[-1].startswith("medlib: ")
-        return Done(code, said.out, said.err)
-
-    return run
+    return runner(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="session")

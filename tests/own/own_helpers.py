@@ -1,10 +1,10 @@
 """Small collections of pictures with a known answer, and DICOM files that name a patient."""
 
 import csv
-import warnings
 from pathlib import Path
 
 import numpy as np
+from dicom_files import write_dicom
 from PIL import Image
 
 SHORT = ("--model", "lenet5", "--steps", "20", "--device", "cpu")  # of medlib train
@@ -48,28 +48,11 @@ def table(root: Path, columns: list[str], rows: list[list[str]], separator: str 
 
 def dicom(path: Path, pixels: np.ndarray | None, **tags: object) -> Path:
     """Write a DICOM file that names a patient, a physician and a visit."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
-
-    file = Dataset()
-    file.file_meta = FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    file.SOPClassUID = SecondaryCaptureImageStorage
-    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID
-    file.PatientName, file.PatientID, file.PatientBirthDate = NAME, NUMBER, BIRTH
-    file.ReferringPhysicianName, file.AccessionNumber = "GEHEIMRAT^X", "ACC553311"
-    if pixels is not None:
-        file.Rows, file.Columns = pixels.shape
-        file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
-        file.BitsAllocated = file.BitsStored = 8 * pixels.dtype.itemsize
-        file.HighBit, file.PixelRepresentation = file.BitsStored - 1, 0
-        file.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(file, name, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        file.save_as(path, enforce_file_format=True)
-    return path
+    named = {
+        "PatientName": NAME,
+        "PatientID": NUMBER,
+        "PatientBirthDate": BIRTH,
+        "ReferringPhysicianName": "GEHEIMRAT^X",
+        "AccessionNumber": "ACC553311",
+    }
+    return write_dicom(path, pixels, **{**named, **tags})
