@@ -6,12 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
-from dicom_files import write_dicom
 from PIL import Image
 
 from medlib import pictures
 from medlib.errors import MedlibError
 from medlib.pictures import PictureError, find_files, fit_square, read_picture, read_pictures
+from tests.dicom_files import write_dicom
 
 pydicom = pytest.importorskip("pydicom")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from command_helpers import TRAIN
-from command_runs import Done, runner
 
 from medlib import cli
+from tests.command_runs import Done, runner
 
 
 @pytest.fixture

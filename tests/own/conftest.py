@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_runs import Done, runner
 from own_helpers import SHORT, folders
 
 from medlib import cli
+from tests.command_runs import Done, runner
 
 
 @pytest.fixture

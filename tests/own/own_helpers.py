@@ -4,8 +4,9 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from dicom_files import write_dicom
 from PIL import Image
+
+from tests.dicom_files import write_dicom
 
 SHORT = ("--model", "lenet5", "--steps", "20", "--device", "cpu")  # of medlib train
 NAME, BIRTH, NUMBER = "SECRETSON^ADELHEID", "19470102", "MRN778899"
