@@ -1,4 +1,4 @@
-"""The table of all long jobs: the benchmark of chapter 4.8, and the chapters of Part 3."""
+"""The table of all long jobs: the benchmark of chapter 4.8, and the chapters of Parts 3 and 4."""
 
 from book.workflow.long_architectures import (
     ablation_jobs,
@@ -7,14 +7,19 @@ from book.workflow.long_architectures import (
     mask_jobs,
     stock_jobs,
 )
+from book.workflow.long_audit import audit_jobs
 from book.workflow.long_augment import augment_jobs
+from book.workflow.long_cases import case_jobs
+from book.workflow.long_explain import explain_jobs
 from book.workflow.long_features import feature_jobs
 from book.workflow.long_few_labels import few_label_jobs
 from book.workflow.long_jobs import Job, combined_jobs, published_jobs, small_jobs
 from book.workflow.long_multilabel import multilabel_jobs
 from book.workflow.long_regularise import regularise_jobs
+from book.workflow.long_running import running_jobs
 from book.workflow.long_search import search_jobs
 from book.workflow.long_transfer import transfer_jobs
+from book.workflow.long_trust import trust_jobs
 
 JOBS: tuple[Job, ...] = (
     *small_jobs(),
@@ -32,4 +37,9 @@ JOBS: tuple[Job, ...] = (
     *search_jobs(),
     *multilabel_jobs(),
     *few_label_jobs(),
+    *case_jobs(),
+    *audit_jobs(),
+    *explain_jobs(),
+    *trust_jobs(),
+    *running_jobs(),
 )
