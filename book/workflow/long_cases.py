@@ -15,7 +15,8 @@ in grades.
 
 **Malaria: patients, not cells.** ``case-dark-spot`` is one number a cell
 (`medlib.baselines.DarkSpot`; that number and its margin were found on validation cells, where its
-AUC is 0.98), ``case-histogram`` knows intensities only, ``case-resnet`` is a small ResNet. *Hypotheses:*
+AUC is 0.98), ``case-histogram`` knows intensities only, ``case-resnet`` is a small ResNet.
+*Hypotheses:*
 
 1. The interval of the network's accuracy is at least twice as wide when patients are resampled as
    when cells are.
@@ -31,8 +32,8 @@ the validation pneumonias. *Hypotheses:* the test sensitivity is at least 0.95, 
 specificity at least 0.2 below that of validation.
 
 **Operating points.** Every network's record keeps the threshold that its validation split gives
-(`Operating`): 95 % of the pneumonias, of the parasitised cells, of the fundus photographs of grade 2
-and above. The chapter applies them to the committed test scores and chooses nothing.
+(`Operating`): 95 % of the pneumonias, of the parasitised cells, of the fundus photographs of grade
+2 and above. The chapter applies them to the committed test scores and chooses nothing.
 """
 
 from collections.abc import Iterator
