@@ -109,6 +109,7 @@ def fit(
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: bool | None = None,
+    after_epoch: Callable[[int, nn.Module], None] | None = None,
 ) -> History:
     """Train a network; it ends with the weights of the epoch that the recipe selects.
 
@@ -138,6 +139,9 @@ def fit(
         Written after each epoch; an existing one is resumed, a finished one only loaded.
     progress : bool, optional
         Whether to show a bar; by default on a terminal only.
+    after_epoch : callable, optional
+        Called with the epoch, counted from 0, and the network as it is validated, before the
+        checkpoint is written; it may predict, and leaves the network as it was.
 
     Returns
     -------
@@ -159,6 +163,8 @@ def fit(
         with _progress_bar(training, progress) as advance:
             while not training.finished:
                 training.run_epoch(advance)
+                if after_epoch is not None:
+                    after_epoch(len(training.history.epochs) - 1, training.kept)
                 if checkpoint is not None and training.team.is_first:
                     training.save(Path(checkpoint))
     return training.close()
