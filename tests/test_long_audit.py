@@ -1,4 +1,4 @@
-"""The audit of chapter 4.8: every epoch is judged, after one look; and the jobs of the nine sets."""
+"""The audit of chapter 4.8 judges every epoch after one look; the nine large sets have jobs."""
 
 from dataclasses import replace
 
