@@ -5,6 +5,7 @@ from the scores, the record or the data card that it is given, so that no card o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def model_card(
         ("meant for", use),
         ("not for", NOT_FOR),
         ("pictures", _pictures(data)),
-        ("labels", "; ".join(data.classes)),
+        ("labels", "; ".join(data.supported or data.classes)),
         ("cases", _cases(data, next(iter(models.values()))[0])),
         ("training", training),
         *_results(models, metrics),
@@ -66,7 +67,8 @@ def model_card(
         ("known flaws of the data", " ".join(flaw["what"] for flaw in data.flaws) or "none noted"),
         ("not shown", "; ".join(limits) or "nothing noted"),
     ]
-    return table(rows, ("entry", "value"), marked(f"Model card: {title}", note))
+    made = table(rows, ("entry", "value"), marked(f"Model card: {title}", note))
+    return replace(made, numeric=(False, False))  # values are sentences: none is set to the right
 
 
 def trained(record: Mapping[str, Any], data: "Card", *, seeds: int) -> str:

@@ -32,6 +32,7 @@ def test_model_card_holds_scores_flaws_and_floor():
     )  # fmt: skip
     found = entries(shown)
     assert shown.caption == "Model card: toy"
+    assert not any(shown.numeric)
     assert found["test: AUC"].startswith(f"network {net.value('auc'):.3f} (")
     assert "; constant 0." in found["test: accuracy"]
     assert found["cases"] == "546 to train, 78 to validate, 60 to test (no patients named)"
@@ -48,6 +49,7 @@ def test_model_card_counts_patients_of_folds():
     )
     assert entries(shown)["cases"] == "60 of 12 patients, each patient predicted from the others"
     assert "licence not read" in entries(shown)["pictures"]
+    assert entries(shown)["labels"].count(";") == 5  # the findings that the set supports
 
 
 @pytest.mark.parametrize(("loss", "words"), [(None, "cross entropy"), ("cumulative", "cumulative")])
