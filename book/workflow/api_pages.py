@@ -82,6 +82,7 @@ GROUPS = (
             "segmentation",
             "trust",
             "appraisal",
+            "model_cards",
         ),
     ),
     Group(
