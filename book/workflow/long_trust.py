@@ -22,11 +22,11 @@ test, and ECE and Brier score of a thinner network (chapter 3.14).
 
 The smallest differences that matter: 0.02 in AUC, 0.03 in ECE, 0.01 in the Brier score and in the
 area under the risk-coverage curve, 0.05 in coverage. Paired tests: `medlib.intervals.compare`,
-three seeds; for each endpoint (ECE, Brier score, area) the six differences *temperature minus small*
-and *views minus small* on three sets are corrected after Holm, level 5 %. Between two classes a
-temperature leaves the order of the cases as it is: the area is compared for the views alone, three
-tests. The average over seeds has one value a set: it is compared with the mean of its members and
-described, not tested.
+three seeds; for each endpoint (ECE, Brier score, area) the six differences *temperature minus
+small* and *views minus small* on three sets are corrected after Holm, level 5 %. Between two
+classes a temperature leaves the order of the cases as it is: the area is compared for the views
+alone, three tests. The average over seeds has one value a set: it is compared with the mean of its
+members and described, not tested.
 
 Expectations:
 
