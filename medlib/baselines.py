@@ -10,10 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from medlib.errors import MedlibError
-from medlib.features import ImageFeatures
+from medlib.features import ImageFeatures, sharpness
 
 __all__ = [
     "BASELINES",
@@ -21,6 +21,7 @@ __all__ = [
     "DarkSpot",
     "HistogramRegression",
     "PixelNeighbours",
+    "SharpnessRegression",
 ]
 
 
@@ -96,6 +97,18 @@ class HistogramRegression(_FeatureClassifier):
             StandardScaler(),
             LogisticRegression(C=strength, max_iter=2000),
         )
+
+
+class SharpnessRegression(_FeatureClassifier):
+    """Logistic regression on one number a channel, how sharp the image is.
+
+    Where it does well, the classes differ in how the images were taken or kept, or the finding
+    blurs them; it is not among `BASELINES`, which every model is held against.
+    """
+
+    def __init__(self) -> None:
+        number = FunctionTransformer(lambda images: sharpness(images).values)
+        super().__init__(number, StandardScaler(), LogisticRegression())
 
 
 class PixelNeighbours(_FeatureClassifier):

@@ -1,4 +1,4 @@
-"""Features made by hand: pixels, histograms, gradients, local patterns, co-occurrence.
+"""Features made by hand: pixels, histograms, sharpness, gradients, local patterns, co-occurrence.
 
 Each function turns images ``(N, C, H, W)`` uint8 into a `FeatureTable`: numbers ``(N, F)`` float64
 and the name of each column. `ImageFeatures` is the same as a scikit-learn transformer, so that a
@@ -55,6 +55,20 @@ def intensity_histogram(images: np.ndarray, *, bins: int = 32) -> FeatureTable:
     edges = -(-256 * np.arange(bins + 1) // bins)
     ranges = [f"intensity {a} to {b - 1}" for a, b in zip(edges, edges[1:], strict=False)]
     return FeatureTable(values, _by_channel(ranges, channels))
+
+
+def sharpness(images: np.ndarray) -> FeatureTable:
+    """Return how sharp each channel is: one number, the standard deviation of its Laplacian.
+
+    The Laplacian of a pixel is four times itself less its four neighbours. Fine detail and noise
+    raise its spread, blur and haze lower it; where in the image they lie has no part in it. It is
+    for audits (see `medlib.baselines.SharpnessRegression`) and not among `FEATURES`.
+    """
+    channels = _checked(images).shape[1]
+    x = images.astype(np.float64)
+    laplacian = 4 * x[:, :, 1:-1, 1:-1]
+    laplacian -= x[:, :, :-2, 1:-1] + x[:, :, 2:, 1:-1] + x[:, :, 1:-1, :-2] + x[:, :, 1:-1, 2:]
+    return FeatureTable(laplacian.std(axis=(2, 3)), _by_channel(["sharpness"], channels))
 
 
 def hog(

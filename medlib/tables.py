@@ -191,8 +191,9 @@ def score_table(
     references: Mapping[str, Mapping[str, float]] | None = None,
     caption: str = "",
     resamples: int | None = None,
+    split: str = "test",
 ) -> Table:
-    """Compare models by their test scores: mean over seeds with a 95 % interval.
+    """Compare models by their scores: mean over seeds with a 95 % interval.
 
     Parameters
     ----------
@@ -207,6 +208,8 @@ def score_table(
         What the table shows; the data set and the split where omitted.
     resamples : int, optional
         Bootstrap resamples; those of the run's profile where omitted.
+    split : str
+        The split that was scored, as the table names it.
     """
     from medlib.plots.shown import estimate, marked, prepared, written
 
@@ -225,8 +228,9 @@ def score_table(
         rows.append([source, *cells, values.get("seeds"), values.get("images")])
     names = [NAMES.get(m, m.replace("_", " ")) for m in metrics]
     data = _title(next(iter(models.values()))[0].data)
-    caption = caption or f"Test split of {data}: mean over seeds (95 % interval)"
-    return table(rows, ["model", *names, "seeds", "test images"], marked(caption, note))
+    words = f"{split.capitalize()} split of {data}: mean over seeds (95 % interval)"
+    columns = ["model", *names, "seeds", f"{split} images"]
+    return table(rows, columns, marked(caption or words, note))
 
 
 def model_table(

@@ -13,7 +13,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import bdtr, expit, logit
 
 from medlib.errors import MedlibError
 from medlib.intervals import Interval, between_zero_and_one, bootstrap, wilson
@@ -158,6 +158,44 @@ def at_sensitivity(truth: np.ndarray, scores: np.ndarray, target: float = 0.95) 
     """
     cuts, sensitivity, _ = _cuts(truth, scores)
     return float(cuts[sensitivity >= _share_of(target, "sensitivity") - 1e-12].max())
+
+
+def at_assured_sensitivity(
+    truth: np.ndarray, scores: np.ndarray, target: float = 0.95, *, confidence: float = 0.95
+) -> float:
+    """Return the highest threshold that keeps a sensitivity on new cases, with a stated confidence.
+
+    With the threshold above the k lowest of n positive scores, the share of new positive cases
+    below it is at most a Beta(k + 1, n - k) draw, whatever the distribution of the scores (Wilks,
+    1941). It exceeds 1 - target with the probability that a binomial of n and 1 - target is at most
+    k; the largest k is taken for which that is at most 1 - confidence.
+
+    Parameters
+    ----------
+    truth, scores : (N,) arrays
+        As in `at_sensitivity`; independent cases of the kind that is to come.
+    target : float
+        Sensitivity that new cases shall reach, below 1.
+    confidence : float
+        Share of validation splits for which they do.
+
+    Raises
+    ------
+    MedlibError
+        Where there are too few positive cases: the least number is named.
+    """
+    if not (0 < target < 1 and 0 < confidence < 1):
+        raise MedlibError(f"target and confidence lie within (0, 1), got {target}, {confidence}")
+    cuts, sensitivity, _ = _cuts(truth, scores)
+    positives = int(np.sum(truth))
+    misses = np.flatnonzero(bdtr(np.arange(positives), positives, 1 - target) <= 1 - confidence)
+    if len(misses) == 0:
+        needed = math.ceil(math.log(1 - confidence) / math.log(target))
+        raise MedlibError(
+            f"{positives} positive cases assure no sensitivity of {target:g}: with a confidence of "
+            f"{confidence:g} it takes {needed} of them, or a lower target"
+        )
+    return float(cuts[sensitivity >= 1 - misses[-1] / positives - 1e-12].max())
 
 
 def at_specificity(truth: np.ndarray, scores: np.ndarray, target: float = 0.95) -> float:

@@ -10,6 +10,7 @@ from medlib.baselines import (
     DarkSpot,
     HistogramRegression,
     PixelNeighbours,
+    SharpnessRegression,
 )
 from medlib.errors import MedlibError
 
@@ -57,6 +58,17 @@ def test_histogram_and_neighbours_learn_brightness():
     for model in (HistogramRegression(), PixelNeighbours(5)):
         found = model.fit(images, labels).predict_proba(new_images)
         assert metrics.accuracy(new_labels, found) > 0.95
+
+
+def test_sharpness_tells_blurred_images_and_nothing_else():
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    images = rng.integers(80, 120, (80, 1, 12, 12)) // (1 + labels)[:, None, None, None]
+    found = SharpnessRegression().fit(images.astype(np.uint8), labels)
+    assert metrics.auc(labels, found.predict_proba(images.astype(np.uint8))) > 0.99
+    brighter, classes = brightness_task(num_classes=2)
+    found = SharpnessRegression().fit(brighter, classes).predict_proba(brighter)
+    assert metrics.auc(classes, found) < 0.7
 
 
 def test_neighbours_equal_a_plain_search():

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.signal import convolve2d
 from skimage.feature import graycomatrix, graycoprops
 from skimage.feature import hog as skimage_hog
 from sklearn.linear_model import LogisticRegression
@@ -18,6 +20,7 @@ from medlib.features import (
     intensity_histogram,
     local_binary_patterns,
     pixels,
+    sharpness,
 )
 
 
@@ -67,6 +70,16 @@ def test_histogram_does_not_see_places():
     shuffled = np.random.default_rng(1).permuted(images.reshape(1, 1, -1), axis=2)
     same = intensity_histogram(shuffled.reshape(images.shape)).values
     np.testing.assert_array_equal(intensity_histogram(images).values, same)
+
+
+def test_sharpness_equals_a_convolution_and_falls_with_blur():
+    images = pictures(3, 2)
+    kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
+    expected = [[convolve2d(c, kernel, "valid").std() for c in i.astype(int)] for i in images]
+    np.testing.assert_allclose(sharpness(images).values, expected)
+    blurred = gaussian_filter(images, (0, 0, 1, 1))
+    assert (sharpness(blurred).values < sharpness(images).values).all()
+    assert sharpness(np.full_like(images, 7)).values.max() == 0
 
 
 def test_hog_equals_scikit_image_and_names_the_angle():

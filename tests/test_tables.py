@@ -73,7 +73,13 @@ def test_scores_are_means_over_seeds_with_intervals():
     assert float(low) < mean < float(high)
     assert (row["seeds"], row["test images"]) == ("2", "80")
     assert "balanced accuracy" in table.columns
-    assert "BreastMNIST" in table.caption
+    assert table.caption.startswith("Test split of BreastMNIST")
+
+
+def test_a_table_names_the_split_that_was_scored():
+    table = tables.score_table({"net": scores()}, ["auc"], resamples=50, split="validation")
+    assert table.columns[-1] == "validation images"
+    assert table.caption.startswith("Validation split of BreastMNIST")
 
 
 def test_an_interval_breaks_only_before_its_bracket():

@@ -57,6 +57,24 @@ class TestRules:
         assert shares(truth, score, cut)[1] >= target
         assert all(shares(truth, score, c)[1] < target for c in lower)
 
+    def test_an_assured_sensitivity_is_kept_as_often_as_promised(self):
+        generator, kept = np.random.default_rng(0), []
+        for _ in range(1500):  # uniform scores of positive cases: the cut is its own miss rate
+            truth = np.repeat([0, 1], [20, 120])
+            score = np.concatenate([-np.ones(20), generator.random(120)])
+            kept.append(th.at_assured_sensitivity(truth, score, 0.9, confidence=0.9) <= 0.1)
+        assert 0.9 - 0.02 <= np.mean(kept) <= 0.97
+
+    def test_an_assured_sensitivity_takes_enough_cases(self):
+        score = np.arange(100) / 100
+        truth = (np.arange(100) >= 42).astype(int)  # 0.95 ** 58 > 0.05
+        with pytest.raises(MedlibError, match=r"58 .* takes 59"):
+            th.at_assured_sensitivity(truth, score)
+        truth = (np.arange(100) >= 41).astype(int)
+        assert shares(truth, score, th.at_assured_sensitivity(truth, score)) == (1, 1)
+        with pytest.raises(MedlibError, match="within"):
+            th.at_assured_sensitivity(truth, score, 1.0)
+
     def test_youden_and_costs_are_the_best_of_all_cuts(self):
         truth, score = many(200)
         cuts = np.append(np.unique(score), 2.0)
