@@ -166,6 +166,25 @@ class Recipe:
         """Return all fields as plain values, ready for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> "Recipe":
+        """Return the recipe whose fields `as_dict` gave, also after a way through JSON.
+
+        Raises
+        ------
+        RecipeError
+            For a field that there is not.
+        """
+        foreign = sorted(values.keys() - cls.__dataclass_fields__.keys())
+        if foreign:
+            raise RecipeError(f"Recipe: there is no field {', '.join(foreign)}: leave it out")
+        read = dict(values)
+        if isinstance(read.get("augment"), Mapping):
+            read["augment"] = Augment(**read["augment"])
+        if isinstance(read.get("class_weights"), list):
+            read["class_weights"] = tuple(read["class_weights"])
+        return cls(**read)
+
     def _check_choices(self) -> None:
         choices = {
             "optimizer": OPTIMIZERS,

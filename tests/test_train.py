@@ -1,6 +1,7 @@
 """Training: learns, repeats itself, resumes to the last bit, and says what is wrong."""
 
 import io
+import json
 import math
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
@@ -220,6 +221,13 @@ def test_steps_follow_epochs_minimum_and_cap():
     data = toy()
     history = fit(network(data), data, QUICK.capped(7))
     assert (history.steps, len(history.epochs)) == (7, 2)
+
+
+def test_a_recipe_survives_json():
+    recipe = replace(Recipe.small(), class_weights=(1.0, 2.0), max_steps=5)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+    with pytest.raises(RecipeError, match="no field speed"):
+        Recipe.from_dict({"speed": 1})
 
 
 def test_published_protocol_takes_every_image_every_epoch():

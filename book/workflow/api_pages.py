@@ -62,6 +62,7 @@ GROUPS = (
             "losses",
             "targets",
             "validation",
+            "network_checks",
             "training_checks",
             "checkpoint",
             "distributed",
