@@ -109,6 +109,7 @@ def fit(
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: bool | None = None,
+    relabel: Callable[[Tensor, Tensor], Tensor] | None = None,
     after_epoch: Callable[[int, nn.Module], None] | None = None,
 ) -> History:
     """Train a network; it ends with the weights of the epoch that the recipe selects.
@@ -139,6 +140,9 @@ def fit(
         Written after each epoch; an existing one is resumed, a finished one only loaded.
     progress : bool, optional
         Whether to show a bar; by default on a terminal only.
+    relabel : callable, optional
+        Maps the prepared training images of some batches and their labels to what is learned in
+        place of the labels, such as a `medlib.distil.Teacher`; validation keeps the labels.
     after_epoch : callable, optional
         Called with the epoch, counted from 0, and the network as it is validated, before the
         checkpoint is written; it may predict, and leaves the network as it was.
@@ -157,7 +161,7 @@ def fit(
     """
     learned = check_training(model, data, recipe, target)
     with _own_random_state(device):
-        training = _Training(model, data, recipe, seed, device, learned)
+        training = _Training(model, data, recipe, seed, device, learned, relabel)
         if checkpoint is not None and training.team.from_first(Path(checkpoint).exists):
             training.load(Path(checkpoint))
         with _progress_bar(training, progress) as advance:
@@ -188,8 +192,9 @@ class _Training:
         seed: int,
         device: str,
         target: Target | None = None,
+        relabel: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
-        self.recipe, self.seed, self.device = recipe, seed, device
+        self.recipe, self.seed, self.device, self.relabel = recipe, seed, device, relabel
         self.target = target_named("label", data) if target is None else target
         self.team = distributed.join(device)
         self.started = time.perf_counter()
@@ -216,7 +221,7 @@ class _Training:
             "seed": str(seed),
             "network": describe_network(model),
             "data": f"{data.name}, {tuple(self.images.shape)} and {tuple(self.val_images.shape)}",
-            "target": self.target.name,
+            "target": self.target.name + ("" if relabel is None else ", relabelled"),
         }
         self.team.check(
             len(self.images), self.step_size, part=recipe.batch_size, drop_last=recipe.drop_last
@@ -321,7 +326,8 @@ class _Training:
             .to(precision(self.model))
             .contiguous(memory_format=torch.channels_last)
         )
-        return images, self.target.prepare(labels, augment, draw)
+        truth = self.target.prepare(labels, augment, draw)
+        return images, truth if self.relabel is None else self.relabel(images, truth)
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
