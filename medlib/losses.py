@@ -35,6 +35,33 @@ def cross_entropy(
     return functional.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
 
 
+def cumulative(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross-entropy of the questions "above class k?" of ordered classes.
+
+    Frank and Hall, "A simple approach to ordinal classification", ECML 2001, ask one yes-or-no
+    question a step of the order. Here the answers are sums of one softmax, so that they never
+    contradict each other, and a network needs no other output: a guess two grades off is wrong in
+    two questions. With two classes it is the cross-entropy.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(N, K)``, in the order of the classes.
+    target : Tensor
+        Class numbers, int64, ``(N,)``.
+    smoothing : float
+        Share of each label that is spread over all classes.
+    """
+    logits = _precise(logits)
+    truth = functional.one_hot(target, logits.shape[1]).to(logits.dtype)
+    truth = truth * (1 - smoothing) + smoothing / logits.shape[1]
+    logs = functional.log_softmax(logits, dim=1)
+    upto = logs.logcumsumexp(1)[:, :-1]  # log P(class <= k)
+    above = logs.flip(1).logcumsumexp(1).flip(1)[:, 1:]  # log P(class > k)
+    below = truth.cumsum(1)[:, :-1]
+    return -(below * upto + (1 - below) * above).mean()
+
+
 def bce(
     logits: Tensor, labels: Tensor, weight: Tensor | None = None, smoothing: float = 0.0
 ) -> Tensor:
@@ -232,6 +259,7 @@ class Named:
 
 LOSSES = {
     "cross_entropy": Named(cross_entropy, ("classes", "masks"), weighs=True, smooths=True),
+    "cumulative": Named(cumulative, ("classes",), smooths=True),
     "bce": Named(bce, ("labels",), weighs=True, smooths=True),
     "focal": Named(focal, ("labels",), weighs=True),
     "asymmetric": Named(asymmetric, ("labels",), weighs=True),

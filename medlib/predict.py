@@ -47,6 +47,15 @@ def predict_proba(
     TrainingError
         For images that the network cannot take, and where it gives no numbers.
     """
+    logits = torch.from_numpy(predict_logits(model, images, device=device, batch_size=batch_size))
+    return probabilities(logits, multi_label=task == "multi-label").numpy()
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: nn.Module, images: np.ndarray, *, device: str = "cpu", batch_size: int = 512
+) -> np.ndarray:
+    """Return the logits ``(N, K)``, float64; arguments and errors as in `predict_proba`."""
     logits = torch.cat(
         [_label(each).double().cpu() for each in _outputs(model, images, device, batch_size)]
     )
@@ -55,7 +64,7 @@ def predict_proba(
             f"{type(model).__name__} gives NaN or infinity: its weights are damaged or its "
             "training diverged; train it again with a lower learning_rate"
         )
-    return probabilities(logits, multi_label=task == "multi-label").numpy()
+    return logits.numpy()
 
 
 @torch.inference_mode()

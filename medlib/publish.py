@@ -12,11 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from medlib import paths, results, tolerance
+from medlib import artefacts, paths, results, tolerance
 from medlib.claims import Claim, claims_of
 from medlib.errors import MedlibError
 from medlib.profiles import PROFILES
-from medlib.verify import LONG, TEXT_FIELDS, check_profile, content_digest, describe_file
+from medlib.verify import (
+    LONG,
+    TEXT_FIELDS,
+    check_profile,
+    content_digest,
+    describe_file,
+    file_digest,
+)
 
 Documents = dict[str, dict[str, Any]]
 SCORED = ("model_id", "data", "seed", "variant")  # what names a file of scores
@@ -65,10 +72,11 @@ def publish(
         lines = "\n  ".join(reasons)
         raise NotPublishable(f"profile {profile} cannot be published:\n  {lines}")
     files = {chapter: _score_files(build, chapter) for chapter in run}
+    left = {chapter: artefacts.left_by(build, chapter) for chapter in run}
     kept = _kept(results.read_results(published), run)
-    documents = kept | {key: _document(run[key], stamps[key], files[key]) for key in run}
+    documents = kept | {key: _document(run[key], stamps[key], files[key], left[key]) for key in run}
     _add_tolerances(documents, results.read_json(published / "spread.json"))
-    return _write(published, documents, files)
+    return _write(published, documents, files, left)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -143,6 +151,9 @@ def _chapter_reasons(
     if document["synthetic"] or stamp.get("synthetic"):
         yield f"{chapter}: ran on phantoms: get the data (make data) and run it again"
         return
+    size = sum(path.stat().st_size for path in artefacts.left_by(build, chapter).values())
+    if size > artefacts.LIMIT:
+        yield f"{chapter}: leaves {size} bytes for other chapters, {artefacts.LIMIT} at most"
     announced, recorded = claims_of(chapter), document["claims"]
     for key in sorted(announced.keys() - recorded.keys()):
         yield f"{chapter}: claim {key} stands in claims.yml, but the run recorded no value"
@@ -205,11 +216,17 @@ def _kept(edition: Documents, run: Documents) -> Documents:
 
 
 def _document(
-    document: Mapping[str, Any], stamp: Mapping[str, Any], files: Mapping[str, Path]
+    document: Mapping[str, Any],
+    stamp: Mapping[str, Any],
+    files: Mapping[str, Path],
+    left: Mapping[str, Path],
 ) -> dict[str, Any]:
     """Return what is published of a chapter, without tolerances."""
     described = {name: describe_file(path) for name, path in files.items()}
-    return {**document, "files": described, "stamp": dict(stamp)}
+    entry = {**document, "files": described, "stamp": dict(stamp)}
+    if left:
+        entry["artefacts"] = {name: file_digest(path) for name, path in left.items()}
+    return entry
 
 
 def _add_tolerances(documents: Documents, spread: Mapping[str, Any] | None) -> None:
@@ -224,9 +241,20 @@ def _add_tolerances(documents: Documents, spread: Mapping[str, Any] | None) -> N
         document["digest"] = content_digest(document)
 
 
-def _write(published: Path, documents: Documents, files: dict[str, dict[str, Path]]) -> list[Path]:
-    """Write the edition: scores first, then the documents that name them, then the removals."""
+def _write(
+    published: Path,
+    documents: Documents,
+    files: dict[str, dict[str, Path]],
+    left: dict[str, dict[str, Path]],
+) -> list[Path]:
+    """Write the edition: files first, then the documents that name them, then the removals."""
     written = []
+    for chapter, sources in left.items():
+        for name, source in sources.items():
+            target = artefacts.path_to_leave(published, chapter, name)
+            with paths.whole_file(target) as draft:
+                shutil.copyfile(source, draft)
+            written.append(target)
     for chapter, sources in files.items():
         for name, source in sources.items():
             target = published / "scores" / chapter / name
@@ -246,6 +274,9 @@ def _remove_others(published: Path, documents: Documents) -> None:
     for path in (published / "scores").glob("*/*.csv"):
         if path.name not in documents.get(path.parent.name, {}).get("files", {}):
             path.unlink()
-    for folder in (published / "scores").glob("*"):
+    for path in (published / artefacts.FOLDER).glob("*/*"):
+        if path.name not in documents.get(path.parent.name, {}).get("artefacts", {}):
+            path.unlink()
+    for folder in (*published.glob("scores/*"), *published.glob(f"{artefacts.FOLDER}/*")):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

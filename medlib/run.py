@@ -81,6 +81,44 @@ class Run:
 
         measure(key, value, unit=unit)
 
+    def leave(self, name: str) -> Path:
+        """Return the path at which this chapter writes a file for another; see `take`.
+
+        Parameters
+        ----------
+        name : str
+            File name, such as ``"model-seed0.pt"``. All files of a chapter together stay below
+            1 MB, because the published edition holds them.
+        """
+        from medlib import artefacts
+
+        return artefacts.path_to_leave(self.build, self.chapter, name)
+
+    def take(self, chapter: str, name: str) -> Path:
+        """Return the path of a file that another chapter left with `leave`.
+
+        Parameters
+        ----------
+        chapter : str
+            The chapter that left it, written out: the workflow reads it here, and runs that
+            chapter first.
+        name : str
+            The file's name.
+
+        Returns
+        -------
+        Path
+            This run's file; where that chapter was not run, the published edition's.
+
+        Raises
+        ------
+        MedlibError
+            Where neither exists.
+        """
+        from medlib import artefacts
+
+        return artefacts.path_to_take(self.build, chapter, name)
+
     def _real_or_phantom(self, name: str, phantom: bool) -> "Dataset":
         from medlib import data
         from medlib.data import phantoms
@@ -195,13 +233,14 @@ def _prepare(run: Run) -> None:
     """Set what every chapter shares, so that a chapter starts with one line."""
     import torch
 
-    from medlib import plots, results, train
+    from medlib import artefacts, plots, results, train
 
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     plots.set_theme()
     train.seed_everything(run.seeds[0])
     results.open_results(run)
+    artefacts.clear(run.build, run.chapter)
 
 
 def _announce_phantom(name: str, error: DataUnavailable) -> None:

@@ -110,6 +110,7 @@ def fit(
     checkpoint: Path | None = None,
     progress: bool | None = None,
     relabel: Callable[[Tensor, Tensor], Tensor] | None = None,
+    after_epoch: Callable[[int, nn.Module], None] | None = None,
 ) -> History:
     """Train a network; it ends with the weights of the epoch that the recipe selects.
 
@@ -142,6 +143,9 @@ def fit(
     relabel : callable, optional
         Maps the prepared training images of some batches and their labels to what is learned in
         place of the labels, such as a `medlib.distil.Teacher`; validation keeps the labels.
+    after_epoch : callable, optional
+        Called with the epoch, counted from 0, and the network as it is validated, before the
+        checkpoint is written; it may predict, and leaves the network as it was.
 
     Returns
     -------
@@ -163,6 +167,8 @@ def fit(
         with _progress_bar(training, progress) as advance:
             while not training.finished:
                 training.run_epoch(advance)
+                if after_epoch is not None:
+                    after_epoch(len(training.history.epochs) - 1, training.kept)
                 if checkpoint is not None and training.team.is_first:
                     training.save(Path(checkpoint))
     return training.close()

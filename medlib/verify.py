@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medlib import paths, results, tolerance
+from medlib import artefacts, paths, results, tolerance
 from medlib.claims import Claim, format_number, read_claims
 from medlib.errors import MedlibError
 from medlib.profiles import PROFILES
@@ -230,6 +230,7 @@ def rescore(published: Path) -> tuple[int, list[str]]:
         files += len(document.get("files", {}))
         broken = dict(_check_files(folder, document.get("files", {})))
         problems += broken.values()
+        problems += _check_artefacts(published, document)
         problems += _check_claims(folder, document, broken)
     for path in sorted((published / "scores").glob("*/*.csv")):
         if path.name not in documents.get(path.parent.name, {}).get("files", {}):
@@ -240,6 +241,8 @@ def rescore(published: Path) -> tuple[int, list[str]]:
 def content_digest(document: Mapping[str, Any]) -> str:
     """Return the sha256 of what a published document states: its claims, files and accesses."""
     kept = {key: document.get(key) for key in ("chapter", "profile", "claims", "files", "accesses")}
+    if "artefacts" in document:
+        kept["artefacts"] = document["artefacts"]
     text = json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -408,6 +411,16 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Iterat
             yield from (
                 (name, f"{_short(path)}: {text}") for text in _wrong_metrics(path, expected)
             )
+
+
+def _check_artefacts(published: Path, document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each file that a chapter left and that is not as it was published."""
+    for name, expected in document.get("artefacts", {}).items():
+        path = published / artefacts.FOLDER / document["chapter"] / name
+        if not path.is_file():
+            yield f"{_short(path)}: missing, but other chapters take it"
+        elif file_digest(path) != expected:
+            yield f"{_short(path)}: changed after it was published (sha256 differs)"
 
 
 def _wrong_metrics(path: Path, expected: Mapping[str, Any]) -> Iterator[str]:

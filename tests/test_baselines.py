@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from medlib import metrics
-from medlib.baselines import BASELINES, ConstantPredictor, HistogramRegression, PixelNeighbours
+from medlib.baselines import (
+    BASELINES,
+    ConstantPredictor,
+    DarkSpot,
+    HistogramRegression,
+    PixelNeighbours,
+)
 from medlib.errors import MedlibError
 
 
@@ -92,3 +98,15 @@ def test_real_ultrasound_is_more_than_its_histogram():
     assert areas["constant"] == 0.5
     assert 0.5 < areas["histogram"] < 0.9
     assert areas["neighbours"] > 0.5
+
+
+def test_dark_spot_measures_the_depth_below_the_median():
+    images = np.zeros((3, 1, 20, 20), dtype=np.uint8)
+    images[:2, :, 2:18, 2:18] = 150  # two cells and one black picture
+    images[1, 0, 9, 9] = 40
+    images[0, 0, 2, 2] = 40  # on the rim: taken off by the margin
+    spot = DarkSpot()
+    assert spot.depths(images).tolist() == [0, 110, 0]
+    found = spot.fit(images, np.array([0, 1, 0])).predict_proba(images)
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert found[1, 1] > 0.5 > found[0, 1] == found[2, 1]

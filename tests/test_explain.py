@@ -112,6 +112,21 @@ class TestWhatIsExplained:
         assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
+    def test_guided_backprop_lets_only_positive_gradients_through_each_relu(self):
+        model, images = Tiny(), pictures(2)
+        maps = explain(model, images, method="guided_backprop", target=0, **BINARY)
+        inputs = inputs_of(images, "cpu").detach()
+        opened = (model.conv(inputs) > 0).float()
+        back = opened * model.fc.weight[0].clamp(min=0)[:, None, None] / opened[0, 0].numel()
+        expected = nn.functional.conv_transpose2d(
+            back, model.conv.weight, stride=2, padding=1, output_padding=1
+        )
+        assert np.allclose(maps, expected.abs()[:, 0].detach().numpy(), atol=1e-6)
+        assert model.relu.inplace
+        assert not model.relu._backward_hooks
+        with pytest.raises(ExplainError, match=r"how nn.ReLU runs backwards: there is none"):
+            explain(Patch(), images, method="guided_backprop", **BINARY)
+
     @pytest.mark.parametrize(
         ("changes", "message"),
         [

@@ -165,7 +165,42 @@ def test_balanced_weights_leave_unknown_labels_out():
     assert float(loss(torch.zeros(4, 3), LABELS)) == pytest.approx(math.log(2) * sum(weights) / 7)
 
 
+# Ordered classes
+
+
+def test_cumulative_asks_one_question_a_step():
+    logits, target = random_logits(5, 4), torch.tensor([0, 1, 2, 3, 1])
+    each = []
+    for p, grade in zip(torch.softmax(logits, 1), target.tolist(), strict=True):
+        for k in range(3):
+            above = float(p[k + 1 :].sum())
+            each.append(-math.log(above if grade > k else 1 - above))
+    assert float(losses.cumulative(logits, target)) == pytest.approx(sum(each) / 15)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cumulative_with_two_classes_is_the_cross_entropy(smoothing):
+    logits, target = random_logits(6, 2), torch.tensor([0, 1, 1, 0, 1, 0])
+    plain = losses.cross_entropy(logits, target, smoothing=smoothing)
+    found = losses.cumulative(logits, target, smoothing=smoothing)
+    assert float(found) == pytest.approx(float(plain))
+
+
+def test_cumulative_minds_the_distance_and_extreme_logits():
+    sure = torch.diag(torch.full((5,), 60.0))
+    far, near = (float(losses.cumulative(sure[[k]], torch.tensor([0]))) for k in (4, 1))
+    assert far > 3.9 * near > 0
+    logits = (1e3 * random_logits(4, 5)).requires_grad_()
+    loss = losses.cumulative(logits, torch.tensor([0, 4, 2, 1]))
+    assert torch.isfinite(torch.autograd.grad(loss, logits)[0]).all()
+
+
 # Gradients, and what a recipe may ask
+
+
+def test_gradients_of_the_loss_of_ordered_classes():
+    logits, target = random_logits(4, 5).requires_grad_(), torch.tensor([0, 4, 2, 1])
+    assert torch.autograd.gradcheck(lambda x: losses.cumulative(x, target, 0.05), logits)
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "dice", "tversky", "lovasz", "dice_ce"])

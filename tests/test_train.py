@@ -328,6 +328,22 @@ def test_resuming_gives_the_same_bits(tmp_path, monkeypatch):
     assert (got.best_epoch, got.steps) == (expected.best_epoch, expected.steps)
 
 
+def test_after_each_epoch_the_network_may_be_asked():
+    data, seen = toy(), []
+    plain, asked = network(data), network(data)
+    expected = fit(plain, data, QUICK, seed=1)
+
+    def ask(epoch, model):
+        seen.append(predict_proba(model, data.val.images, task=data.task))
+        assert epoch == len(seen) - 1
+
+    got = fit(asked, data, QUICK, seed=1, after_epoch=ask)
+    assert torch.equal(weights(plain), weights(asked))
+    assert len(seen) == len(got.epochs) == len(expected.epochs)
+    chosen = predict_proba(asked, data.val.images, task=data.task)
+    assert np.array_equal(seen[got.best_epoch], chosen)
+
+
 def test_a_finished_checkpoint_is_only_loaded(tmp_path, monkeypatch):
     data, path = toy(), tmp_path / "checkpoint.pt"
     first, second = network(data), network(data, seed=5)

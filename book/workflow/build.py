@@ -106,19 +106,34 @@ def get_data(profile: str) -> None:
 def run_chapters(stems: list[str], profile: str, cores: int, seed: int, device: str) -> list[str]:
     """Execute the chapters that need it, side by side, and return what went wrong."""
     folder = paths.build_dir(profile)
-    todo = [stem for stem in stems if _outdated(stem, profile)]
+    needs = predecessors(stems)
+    todo = outdated(needs, profile)
     print(f"{len(todo)} of {len(stems)} chapters to execute (logs: {_short(folder / 'logs')}) ...")
     if not todo:
         return _problems(stems, profile)
     progress = Progress(folder / "stamps", todo, cores)
     print(f"about {clock(progress.remaining())} on {cores} cores")
-    code = _snakemake(stems, profile, cores, seed, device, progress)
+    code = _snakemake(needs, profile, cores, seed, device, progress)
     problems = _problems(stems, profile)
     if problems and shutil.disk_usage(folder).free < ROOM:
         problems.append(FULL.format(where=f" ({_short(folder)})"))
     if code and not problems:
         problems.append(f"Snakemake ended with {code}: see {_short(folder / 'logs/snakemake.log')}")
     return problems
+
+
+def predecessors(stems: list[str]) -> dict[str, list[str]]:
+    """Return for each chapter those among the same chapters whose artefacts it takes."""
+    needs = {s: source.needs(source.read(chapters.chapter(s).source)) for s in stems}
+    return {s: [each for each in needs[s] if each in needs] for s in stems}
+
+
+def outdated(needs: dict[str, list[str]], profile: str) -> list[str]:
+    """Return the chapters to execute, also those that take artefacts of one to execute."""
+    todo = {stem for stem in needs if _outdated(stem, needs[stem], profile)}
+    while more := {s for s in needs if s not in todo and todo.intersection(needs[s])}:
+        todo |= more
+    return [stem for stem in needs if stem in todo]
 
 
 def show_verdicts(profile: str) -> None:
@@ -147,18 +162,22 @@ def where_to_open(profile: str, only: str | None) -> str:
 
 
 def _snakemake(
-    stems: list[str], profile: str, cores: int, seed: int, device: str, progress: Progress
+    needs: dict[str, list[str]],
+    profile: str,
+    cores: int,
+    seed: int,
+    device: str,
+    progress: Progress,
 ) -> int:
     """Run Snakemake with its state below ``_build``; Ctrl-C stops it and loses nothing."""
     folder = paths.build_dir(profile)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    needs = {s: source.needs(source.read(chapters.chapter(s).source)) for s in stems}
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
         "--directory", str(folder.parent), "--cores", str(cores), "--keep-going", "--nolock",
         "--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor", "--config",
         f"root={ROOT}", f"profile={profile}", f"seed={seed}", f"device={device}",
-        f"chapters={','.join(stems)}", f"predecessors={json.dumps(needs)}",
+        f"chapters={','.join(needs)}", f"predecessors={json.dumps(needs)}",
     ]  # fmt: skip
     environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / ".cache")}
     with (folder / "logs" / "snakemake.log").open("w") as log:
@@ -187,11 +206,13 @@ def _stop(process: subprocess.Popen) -> None:
             process.wait(timeout=patience)
 
 
-def _outdated(stem: str, profile: str) -> bool:
-    """Tell whether a chapter's stamp is missing or older than its fingerprint."""
+def _outdated(stem: str, needed: list[str], profile: str) -> bool:
+    """Tell whether a chapter's stamp is missing, or older than what it depends on."""
     folder = paths.build_dir(profile)
     stamp, known = folder / f"stamps/{stem}.json", folder / f"fingerprints/{stem}.json"
-    return not stamp.exists() or stamp.stat().st_mtime_ns < known.stat().st_mtime_ns
+    sources = [known, *(folder / f"stamps/{each}.json" for each in needed)]
+    newest = max(path.stat().st_mtime_ns for path in sources if path.exists())
+    return not stamp.exists() or stamp.stat().st_mtime_ns < newest
 
 
 def _problems(stems: list[str], profile: str) -> list[str]:

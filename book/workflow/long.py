@@ -117,7 +117,8 @@ def work(job: Job, dataset: data.Dataset, commit: str | None) -> dict[str, Any]:
         record |= {"model_id": job.model_id, "data": job.data, "seed": job.seed}
         record |= {"variant": job.variant, "validation": job.validate(predictor, dataset)}
         record["synthetic"] = dataset.synthetic
-        record["scores"] = score(job, predictor, dataset).name
+        scored = score(job, predictor, dataset)
+        record |= {"scores": scored.name, **job.audit(predictor, read_scores(scored))}
         seconds = round(time.process_time() - began[0], 1)  # pooled folds learn while they score
         record["stamp"] = stamp(job, commit) | {"processor_seconds_last_session": seconds}
         results.write_json(record_file(job), record)

@@ -95,6 +95,10 @@ class Job:
         """Score the test split, once."""
         return evaluate_once(predictor, dataset, model_id=self.model_id, seed=self.seed)
 
+    def audit(self, predictor: Predictor, scores: Scores | Cases) -> dict[str, Any]:
+        """Return what the record says of the test split: nothing, except in an audit."""
+        return {}
+
 
 class JudgesMasks:
     """What a job does whose predictor, a network, is judged by its masks."""

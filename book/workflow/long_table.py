@@ -20,6 +20,7 @@ from book.workflow.long_running import running_jobs
 from book.workflow.long_search import search_jobs
 from book.workflow.long_transfer import transfer_jobs
 from book.workflow.long_trust import trust_jobs
+from book.workflow.long_twelve import twelve_jobs
 
 JOBS: tuple[Job, ...] = (
     *small_jobs(),
@@ -42,4 +43,5 @@ JOBS: tuple[Job, ...] = (
     *explain_jobs(),
     *trust_jobs(),
     *running_jobs(),
+    *twelve_jobs(),
 )

@@ -1,5 +1,6 @@
 """Reading chapter sources: MyST text into notebook nodes, and their code into plain Python."""
 
+import ast
 from pathlib import Path
 
 import jupytext
@@ -36,8 +37,23 @@ def text(notebook: NotebookNode) -> str:
 
 
 def needs(notebook: NotebookNode) -> list[str]:
-    """Return the chapters whose results a chapter reads (``medlib: {needs: [...]}`` on top)."""
-    return list(notebook.metadata.get("medlib", {}).get("needs", []))
+    """Return the chapters whose artefacts a chapter takes, by ``run.take("<chapter>", ...)``."""
+    code = "\n".join(plain_python(cell.source) for cell in code_cells(notebook))
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    return sorted({call.args[0].value for call in calls if _takes(call)})
+
+
+def _takes(call: ast.Call) -> bool:
+    """Tell whether a call is ``run.take("<chapter>", ...)``."""
+    return (
+        isinstance(call.func, ast.Attribute)
+        and call.func.attr == "take"
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "run"
+        and len(call.args) > 1
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    )
 
 
 def title(notebook: NotebookNode) -> str:

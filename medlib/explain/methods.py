@@ -97,6 +97,27 @@ def smooth_grad(
     return torch.cat(maps)
 
 
+def guided_backprop(task: Task, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the steepness that is left where each ReLU lets only positive gradients back.
+
+    Sharp and often handsome, but known to depend little on what the network learned (Adebayo et
+    al., NeurIPS 2018): here to be checked, not to be trusted.
+    """
+    gates = [m for m in task.model.modules() if isinstance(m, nn.ReLU)]
+    if not gates:
+        raise ExplainError("guided_backprop changes how nn.ReLU runs backwards: there is none")
+    inplace = [gate.inplace for gate in gates]
+    handles = [gate.register_full_backward_hook(_only_positive) for gate in gates]
+    try:
+        for gate in gates:
+            gate.inplace = False
+        return attr.Saliency(task.score).attribute(inputs, targets, abs=True).amax(dim=1)
+    finally:
+        for gate, was, handle in zip(gates, inplace, handles, strict=True):
+            gate.inplace = was
+            handle.remove()
+
+
 def integrated_gradients(
     task: Task, inputs: Tensor, targets: Tensor, *, baseline: float = 0.0, steps: int = 64
 ) -> Tensor:
@@ -185,6 +206,7 @@ def attention_rollout(task: Task, inputs: Tensor, targets: Tensor) -> Tensor:
 METHODS: dict[str, Method] = {
     "saliency": Method(saliency, False, "simonyan2014deep"),
     "smooth_grad": Method(smooth_grad, False, "smilkov2017smoothgrad"),
+    "guided_backprop": Method(guided_backprop, False, "springenberg2015striving"),
     "integrated_gradients": Method(integrated_gradients, True, "sundararajan2017axiomatic"),
     "grad_cam": Method(grad_cam, False, "selvaraju2017gradcam"),
     "cam": Method(class_activation, True, "zhou2016learning"),
@@ -220,6 +242,8 @@ def explain(
         - ``"saliency"``: zero or more (Simonyan et al., ICLR workshop 2014)
         - ``"smooth_grad"``: zero or more; options ``samples``, ``noise``, ``seed`` (Smilkov et
           al., preprint 2017)
+        - ``"guided_backprop"``: zero or more; for networks of ``nn.ReLU`` (Springenberg et al.,
+          ICLR workshop 2015)
         - ``"integrated_gradients"``: signed, sums to the difference of the scores of the image
           and of a plain one; options ``baseline``, ``steps`` (Sundararajan et al., ICML 2017)
         - ``"grad_cam"``: zero or more; uses `layer` (Selvaraju et al., ICCV 2017)
@@ -340,6 +364,13 @@ def _seen(
         for handle in handles:
             handle.remove()
     return maps[0], features[0] if features else None
+
+
+def _only_positive(
+    gate: nn.Module, arriving: tuple[Tensor, ...], leaving: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Cut the negative part of what goes back through a ReLU."""
+    return tuple(each.clamp(min=0) for each in arriving)
 
 
 def _cuda_of(tensor: Tensor) -> list[int]:

@@ -19,6 +19,7 @@ from medlib.trust.novelty import (
     NearestNeighbours,
     detection,
     energy,
+    last_layer,
     max_softmax,
 )
 from medlib.trust.selective import (
@@ -46,6 +47,7 @@ __all__ = [
     "corrupt",
     "detection",
     "energy",
+    "last_layer",
     "max_softmax",
     "mean_corruption_error",
     "reliability_curve",

@@ -4,12 +4,16 @@ Every score is higher for stranger cases, whatever sign its paper uses.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logsumexp
 
 from medlib.errors import MedlibError
 from medlib.intervals import Interval, delong, wilson
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,44 @@ class Detection:
     auroc: Interval
     false_positive_rate: Interval
     threshold: float
+
+
+def last_layer(model: "nn.Module", images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what goes into a network's last linear layer, and what comes out: its logits.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A classifier whose last linear layer is the last of its modules of that type.
+    images : (N, C, H, W) uint8 array
+        Normalised as in `medlib.train.fit`.
+
+    Returns
+    -------
+    (N, D) array
+        The features.
+    (N, K) array
+        The logits.
+
+    Raises
+    ------
+    MedlibError
+        For a network without a linear layer.
+    """
+    from torch import nn
+
+    from medlib.predict import predict_logits
+
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise MedlibError(f"{type(model).__name__} has no linear layer: no features to compare")
+    seen = []
+    handle = linear[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        logits = predict_logits(model, images)
+    finally:
+        handle.remove()
+    return np.concatenate([part.double().cpu().numpy() for part in seen]), logits
 
 
 def max_softmax(probabilities: np.ndarray) -> np.ndarray:

@@ -121,3 +121,24 @@ class TestDetection:
 def test_features_with_nan_are_refused():
     with pytest.raises(MedlibError, match="finite"):
         trust.max_softmax(np.array([[np.nan, 0.5]]))
+
+
+def test_last_layer_gives_features_and_logits_that_belong_together():
+    import torch
+
+    from medlib.models import create
+    from medlib.predict import predict_proba
+
+    torch.manual_seed(0)
+    model = create("resnet_small", in_channels=1, num_classes=3, image_size=28, width=4)
+    images = np.random.default_rng(0).integers(0, 256, (530, 1, 28, 28), dtype=np.uint8)
+    features, logits = trust.last_layer(model, images)  # in two batches
+    weight, bias = (p.detach().double().numpy() for p in (model.fc.weight, model.fc.bias))
+    assert features.shape == (530, model.fc.in_features)
+    assert features @ weight.T + bias == pytest.approx(logits, abs=1e-5)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = odds / odds.sum(axis=1, keepdims=True)
+    assert predict_proba(model, images, task="multi-class") == pytest.approx(expected, abs=1e-9)
+    assert not model.fc._forward_pre_hooks
+    with pytest.raises(MedlibError, match="no linear layer"):
+        trust.last_layer(torch.nn.Flatten(), images)
