@@ -56,7 +56,8 @@ def _audited(found: "Audit", as_json: bool) -> int:
         print_json(found.to_dict())
     else:
         print_table(["class", "pictures"], list(found.classes.items()))
-        print(f"patients: {found.patients or 'not named'}")
+        unnamed = f" ({found.unnamed} pictures name none)" if found.unnamed else ""
+        print(f"patients: {f'{found.patients}{unnamed}' if found.patients else 'not named'}")
         _say_doubts(found.to_dict())
     return 1 if found.skipped else 0
 

@@ -28,6 +28,8 @@ class Audit:
     ----------
     pictures, patients : int
         Usable pictures; known patients (0 where none is named).
+    unnamed : int
+        Pictures of which nobody says whose they are.
     classes : mapping of str to int
         Pictures of each class or finding.
     widths, heights : (int, int, int)
@@ -45,6 +47,7 @@ class Audit:
 
     pictures: int
     patients: int
+    unnamed: int
     classes: dict[str, int]
     widths: tuple[int, int, int]
     heights: tuple[int, int, int]
@@ -125,6 +128,7 @@ def audit(pictures: Pictures, classes: Sequence[str], notes: Sequence[str] = ())
     return Audit(
         len(cases),
         len(patients),
+        sum(case.patient is None for case in cases),
         by_class,
         _three([f.width for f in facts]),
         _three([f.height for f in facts]),
@@ -207,7 +211,14 @@ def _unknown_patients(cases: Sequence[Case], patients: set[str]) -> list[str]:
             "split: where a patient has several pictures, every score here is too good; give a "
             "table with a column patient, or --patient-folders"
         ]
-    return []
+    unnamed = sum(case.patient is None for case in cases)
+    if not unnamed:
+        return []
+    return [
+        f"{unnamed} of {len(cases)} pictures name no patient, and each of them counts as a patient "
+        "of its own: where some belong to one patient, every score here is too good; name them in "
+        "a table with a column patient"
+    ]
 
 
 def _several_frames(pictures: Pictures) -> list[str]:

@@ -122,7 +122,7 @@ def write_report(path: Path, result: Result) -> None:
 
 
 def _summary(result: Result) -> Iterator[str]:
-    count, patients = len(result.scores.labels), _patients(result.scores)
+    count, patients = len(result.scores.labels), _patients(result)
     of = f"{count} test pictures" + (f" of {patients} patients" if patients else "")
     line = _headline(result)
     yield page.paragraph(f"{line} That was measured once, on {of} that the model had never met.",
@@ -156,8 +156,7 @@ def _looked_at(result: Result) -> Iterator[str]:
     found = result.audit
     yield page.paragraph(
         f"{found.pictures} pictures are used"
-        + (f", of {found.patients} patients" if found.patients else ", of unknown patients")
-        + f"; {len(found.skipped)} files or lines were left out."
+        + f"{_of_whom(found)}; {len(found.skipped)} files or lines were left out."
     )
     yield page.table(
         ("class" if not result.found.multi_label else "finding", *PARTS.values(), "all"),
@@ -210,7 +209,9 @@ def _split_words(result: Result) -> str:
     given = any(case.split for case in result.pictures.cases)
     who = "The reader made the split" if given else "medlib made the split"
     if result.audit.patients:
-        return f"{who}; all pictures of a patient are on one side."
+        rest = result.audit.unnamed
+        single = f" {rest} pictures name no patient and were split one by one." if rest else ""
+        return f"{who}; all pictures of a patient are on one side.{single}"
     return f"{who} picture by picture, since no patient is named."
 
 
@@ -314,8 +315,17 @@ def _counts(result: Result) -> Iterator[list[object]]:
     yield ["all pictures", *each, sum(each)]
 
 
-def _patients(scores: Scores) -> int:
-    return 0 if scores.groups is None else len(np.unique(scores.groups))
+def _patients(result: Result) -> int:
+    """Return the patients of the test pictures; 0 where some of the pictures name none."""
+    groups = result.scores.groups
+    return 0 if groups is None or result.audit.unnamed else len(np.unique(groups))
+
+
+def _of_whom(found: Audit) -> str:
+    if not found.patients:
+        return ", of unknown patients"
+    rest = f" and, {found.unnamed} of them, of unknown ones" if found.unnamed else ""
+    return f", of {found.patients} patients{rest}"
 
 
 def _brought(result: Result) -> str:

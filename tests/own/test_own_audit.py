@@ -61,6 +61,19 @@ def test_the_audit_counts_and_warns(tmp_path):
     assert seen.to_dict()["skipped"] == []
 
 
+def test_pictures_without_a_patient_beside_others_with_one_are_counted_and_named(tmp_path):
+    folders(tmp_path, 4)
+    lines = [[f"{c}/{i:03d}.png", c, "anna" if i < 3 else ""]
+             for c in ("benign", "malignant") for i in range(4)]  # fmt: skip
+    found, pictures = read(table(tmp_path, ["path", "label", "patient"], lines))
+    seen = audit(pictures, found.classes)
+    assert (seen.patients, seen.unnamed) == (1, 2)
+    assert "2 of 8 pictures name no patient" in " ".join(seen.warnings)
+    known = [[path, label, "anna"] for path, label, _ in lines]
+    found, pictures = read(table(tmp_path, ["path", "label", "patient"], known))
+    assert "name no patient" not in " ".join(audit(pictures, found.classes).warnings)
+
+
 def test_printed_text_is_found_and_noise_is_not():
     rng = np.random.default_rng(0)
     plain = np.clip(rng.normal(90, 30, (300, 400)), 0, 255).astype(np.uint8)

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -195,6 +197,26 @@ def test_only_looking_trains_nothing(tmp_path, medlib):
         "benign": 5,
         "malignant": 5,
     }
+
+
+def test_the_report_does_not_count_nameless_pictures_as_patients(tmp_path, medlib):
+    folders(tmp_path / "p", 30)
+    lines = [[f"{c}/{i:03d}.png", c, f"anna-{i}" if i < 9 else ""]
+             for c in ("benign", "malignant") for i in range(30)]  # fmt: skip
+    path = table(tmp_path / "p", ["path", "label", "patient"], lines)
+    assert medlib("train", path, "--audit").out.count("9 (42 pictures name none)") == 1
+    arguments = ("--out", tmp_path / "out", *SHORT, "--way", "scratch")
+    assert medlib("train", path, *arguments).code == 0
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "of 9 patients and, 42 of them, of unknown ones" in text
+    assert "42 pictures name no patient and were split one by one" in text
+    assert "test pictures of" not in text
+
+
+def test_the_command_runs_as_a_module():
+    words = [sys.executable, "-m", "medlib", "train", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "your own pictures" in done.stdout
 
 
 # ---------------------------------------------------------------- several findings, more classes
