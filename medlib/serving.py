@@ -1,7 +1,7 @@
 """A model behind an address on this machine: an image file in, probabilities out.
 
 It is made of Python's standard library, to show what serving is. It listens to this machine alone,
-knows no users and encrypts nothing: a hospital puts a real server in front, or another in its place.
+knows no users and encrypts nothing: a hospital takes a real server in its place.
 """
 
 import json
