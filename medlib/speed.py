@@ -3,7 +3,7 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from medlib.models.auxiliary import total_loss
 
-__all__ = ["Speed", "speed_of"]
+__all__ = ["Speed", "side_by_side", "speed_of"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,29 @@ def speed_of(
         step()
         training = _median_seconds(step, seconds)
     return Speed(batch_size / forward, batch_size / training)
+
+
+def side_by_side(actions: Mapping[str, Callable[[], object]], rounds: int = 20) -> dict[str, float]:
+    """Return the median seconds of several actions, taken in turns.
+
+    What else the machine does then meets all of them alike, so that their ratios mean more than
+    the times themselves. Each action is done once before, unmeasured.
+
+    Parameters
+    ----------
+    actions : mapping of str to callable
+        What is timed, by name.
+    rounds : int
+        How often each is timed.
+    """
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(rounds + 1):
+        for name, action in actions.items():
+            before = time.perf_counter()
+            action()
+            if turn:
+                times[name].append(time.perf_counter() - before)
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def _training_step(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:

@@ -1,8 +1,12 @@
 """Smaller and cheaper models: quantised, pruned, distilled."""
 
+import io
+import time
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from medlib.data import card
 from medlib.data.phantoms import phantom_like
@@ -13,6 +17,8 @@ from medlib.prune import narrowed, share_of_zeros, sparse, with_zeros
 from medlib.quantise import OnnxModel, QuantiseError, quantise
 from medlib.recipe import Recipe
 from medlib.saved import ModelSpec, SavedModel, export_onnx
+from medlib.serving import ask, serving
+from medlib.speed import side_by_side
 from medlib.train import fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,6 +89,32 @@ def test_quantising_all_kinds_leaves_few_different_probabilities(exported, toy, 
     few = quantise(model.path, tmp_path / "a.onnx", images, kinds=None).predict_proba(images)
     many = quantise(model.path, tmp_path / "b.onnx", images).predict_proba(images)
     assert len(np.unique(few[:, 0])) <= 256 < len(np.unique(many[:, 0]))
+
+
+def test_a_server_says_what_the_model_says_and_refuses_what_is_no_picture(exported, toy):
+    saved, model = exported
+    image = toy.train.images[:1]
+    file = io.BytesIO()
+    Image.fromarray(image[0, 0]).save(file, "PNG")
+    with serving(model) as address:
+        assert address.startswith("http://127.0.0.1:")
+        found = ask(address, file.getvalue())
+        with pytest.raises(MedlibError, match="bytes"):
+            ask(address, b"")
+        with pytest.raises(MedlibError):
+            ask(address, b"no picture")
+        assert ask(address, file.getvalue()) == found
+    expected = saved.predict_proba(image)[0]
+    assert list(found) == ["benign", "malignant"]
+    np.testing.assert_allclose(list(found.values()), expected, atol=1e-5)
+
+
+def test_actions_take_turns_and_medians_are_told_apart():
+    seen = []
+    actions = {"a": lambda: seen.append("a"), "b": lambda: (seen.append("b"), time.sleep(0.002))}
+    found = side_by_side(actions, rounds=3)
+    assert "".join(seen) == "abababab"
+    assert 0 <= found["a"] < 0.002 <= found["b"]
 
 
 # ---------------------------------------------------------------- pruning

@@ -54,7 +54,7 @@ GROUPS = (
     Group(
         "training",
         "Training",
-        "The recipe and the loop that follows it, losses, augmentation, checkpoints, search.",
+        "The recipe and the loop that follows it, losses, augmentation, search, distilling, pruning.",
         (
             "recipe",
             "train",
@@ -67,6 +67,8 @@ GROUPS = (
             "checkpoint",
             "distributed",
             "search",
+            "distil",
+            "prune",
         ),
     ),
     Group(
