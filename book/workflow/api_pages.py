@@ -54,7 +54,7 @@ GROUPS = (
     Group(
         "training",
         "Training",
-        "The recipe and the loop that follows it, losses, augmentation, search, distilling, pruning.",
+        "The recipe and the loop that follows it, losses, augmentation, search, distilling.",
         (
             "recipe",
             "train",
