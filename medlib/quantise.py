@@ -102,11 +102,12 @@ def quantise(
     images: np.ndarray | None,
     *,
     kinds: Sequence[str] | None = CONVOLUTIONS,
+    unsigned: bool = False,
 ) -> OnnxModel:
     """Write a copy of an ONNX model that computes with 8-bit whole numbers.
 
     A number x becomes round(x / scale) + zero point. The weights of each filter have a scale of
-    their own; they are int8, what flows between layers is uint8. Jacob et al., "Quantization and
+    their own; they are int8. Jacob et al., "Quantization and
     training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018.
 
     Parameters
@@ -120,6 +121,10 @@ def quantise(
     kinds : sequence of str, optional
         Kinds of ONNX operations that are quantised. None takes all that ONNX Runtime can, softmax
         among them: a probability is then one of at most 256.
+    unsigned : bool
+        Whether what flows between layers is uint8, from 0 to 255, in place of int8, from -128 to
+        127: the same number of steps. Processors may multiply one kind much faster than the other;
+        dynamic ranges are always unsigned.
 
     Raises
     ------
@@ -143,6 +148,8 @@ def quantise(
         if images is None:
             quantization.quantize_dynamic(prepared, out, **settings)
         else:
+            kind = quantization.QuantType.QUInt8 if unsigned else quantization.QuantType.QInt8
+            settings["activation_type"] = kind
             quantization.quantize_static(prepared, out, _reader(images), **settings)
     _keep_metadata(Path(path), out)
     return OnnxModel(out)

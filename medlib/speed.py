@@ -70,7 +70,11 @@ def speed_of(
     return Speed(batch_size / forward, batch_size / training)
 
 
-def side_by_side(actions: Mapping[str, Callable[[], object]], rounds: int = 20) -> dict[str, float]:
+def side_by_side(
+    actions: Mapping[str, Callable[[], object]],
+    rounds: int = 20,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Return the median seconds of several actions, taken in turns.
 
     What else the machine does then meets all of them alike, so that their ratios mean more than

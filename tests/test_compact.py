@@ -73,8 +73,9 @@ def test_onnx_model_refuses_what_it_does_not_take(exported, bad):
 def test_quantised_model_is_smaller_close_and_keeps_its_classes(exported, toy, tmp_path):
     saved, model = exported
     images = toy.train.images
-    for calibration in (images, None):
-        small = quantise(model.path, tmp_path / "new" / "q.onnx", calibration)
+    for calibration, unsigned in ((images, False), (images, True), (None, False)):
+        path = tmp_path / "new" / "q.onnx"
+        small = quantise(model.path, path, calibration, unsigned=unsigned)
         assert small.class_names == model.class_names
         assert small.path.stat().st_size < model.path.stat().st_size
         found, expected = small.predict_proba(images), saved.predict_proba(images)
