@@ -168,6 +168,15 @@ def test_a_role_of_another_form(book):
     assert "write {measured}`chapter key`" in book(page="{measured}`seconds`")[0]
 
 
+def test_a_line_that_myst_takes_for_a_comment(book):
+    text = "We ask for 90\n% of the cases.\n\n```\n% quoted\n```\n"
+    (found,) = book(page=f"# Page\n\n{text}")
+    assert found.startswith("book/page.md:4: begins with %")
+    chapter = CHAPTER.replace("# A net\n", "# A net\n\nThe share is 9\n% here.\n")
+    (found,) = book(chapter)
+    assert "begins with %" in found
+
+
 def test_a_quoted_role_is_no_role(book):
     page = "Write `` {claim}`x` ``.\n\n```\n{claim}`y`\n```\n\n    {claim}`z`\n"
     assert book(page=page) == []

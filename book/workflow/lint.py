@@ -120,7 +120,9 @@ def lint(root: Path = ROOT) -> list[Finding]:
         recorded |= {key for key, _ in _record_calls(cells) if key}
         found += _located(path, root, check_chapter(path.stem, cells, claims))
     for path in sorted((root / "book").glob("*.md")):
-        found += _located(path, root, _check_roles(path.read_text("utf-8"), 1, claims))
+        text = path.read_text("utf-8")
+        found += _located(path, root, _check_roles(text, 1, claims))
+        found += _located(path, root, _check_comments(text, 1))
     found += _located(file, root, _unrecorded(root, file, claims, recorded))
     return sorted(found)
 
@@ -133,6 +135,7 @@ def check_chapter(
     for cell in cells:
         if cell.node.cell_type == "markdown":
             yield from _check_roles(cell.text, cell.line, claims)
+            yield from _check_comments(cell.text, cell.line)
             yield from _check_pictures(cell)
         else:
             yield from _check_figure_cell(cell)
@@ -236,6 +239,13 @@ def _check_roles(text: str, line: int, claims: dict[str, Claim]) -> Iterator[tup
         if len(match.group(1).split()) != 2:
             at = line + text.count("\n", 0, match.start())
             yield at, f"write {{measured}}`chapter key`, got {match.group()}"
+
+
+def _check_comments(text: str, line: int) -> Iterator[tuple[int, str]]:
+    """Yield each line that begins with a percent sign: a comment to MyST, so no reader sees it."""
+    for number, content in enumerate(_without_literal_blocks(text).split("\n")):
+        if content.startswith("%"):
+            yield line + number, "begins with % and would not be shown: break the line elsewhere"
 
 
 def _without_literal_blocks(text: str) -> str:
