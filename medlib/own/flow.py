@@ -230,10 +230,13 @@ def _check_out(path: Path, out: Path, options: Options) -> None:
                           "folder")  # fmt: skip
     if (out / FILE).exists() and not options.resume:
         raise MedlibError(f"{out} already holds a trained model: choose another folder")
+    new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / ".writable").touch()
         (out / ".writable").unlink()
+        if new:
+            out.rmdir()  # so that pictures that cannot be used leave no empty folder behind
     except OSError as error:
         raise MedlibError(
             f"cannot write to {out}: {error.strerror or error}: choose another folder"
