@@ -7,6 +7,7 @@ enters a message.
 
 import contextlib
 import logging
+import struct
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -295,6 +296,12 @@ def is_dicom(path: Path) -> bool:
 
 # ---------------------------------------------------------------- Pillow
 
+# what Pillow raises of files that end early or say nonsense, also on their later pages
+DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, MemoryError,
+    KeyError, IndexError, TypeError, struct.error,
+)  # fmt: skip
+
 
 def _read_with_pillow(path: Path) -> tuple[np.ndarray, list[str]]:
     """Return the pixels ``(H, W)`` or ``(H, W, 3)`` of any number type, and what was done."""
@@ -312,7 +319,7 @@ def _read_with_pillow(path: Path) -> tuple[np.ndarray, list[str]]:
             raise PictureError("it is no PNG, JPEG, TIFF, BMP or DICOM picture") from error
         except Image.DecompressionBombError as error:
             raise PictureError(_too_large("far more")) from error
-        except (OSError, SyntaxError, ValueError, EOFError, MemoryError, KeyError) as error:
+        except DAMAGED as error:
             raise PictureError(
                 "it is damaged or truncated: copy it again from its source"
             ) from error

@@ -264,3 +264,18 @@ def test_nothing_read_is_an_empty_array(tmp_path):
     found = read_pictures([tmp_path / "nosuch.png"], channels=3, size=28)
     assert found.images.shape == (0, 3, 28, 28)
     assert len(found.skipped) == 1
+
+
+def test_a_page_without_dimensions_is_a_damaged_picture(tmp_path):
+    path = tmp_path / "pages.tif"
+    page = Image.fromarray(np.zeros((4, 4), np.uint8))
+    page.save(path, save_all=True, append_images=[page])
+    whole = bytearray(path.read_bytes())
+    (first,) = struct.unpack_from("<I", whole, 4)
+    (entries,) = struct.unpack_from("<H", whole, first)
+    (second,) = struct.unpack_from("<I", whole, first + 2 + 12 * entries)
+    assert struct.unpack_from("<H", whole, second + 2) == (256,)  # the width
+    struct.pack_into("<H", whole, second + 2, 255)
+    path.write_bytes(whole)
+    with pytest.raises(PictureError, match="damaged or truncated"):
+        read_picture(path, channels=1, size=4)
