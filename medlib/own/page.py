@@ -1,8 +1,11 @@
 """One HTML file without any foreign resource: what a page, a table, a figure are made of."""
 
 import base64
+import io
 from collections.abc import Iterable, Sequence
 from html import escape
+
+from PIL import Image
 
 __all__ = ["as_list", "figure", "page", "paragraph", "section", "table"]
 
@@ -131,8 +134,10 @@ def figure(png: bytes, alt: str, caption: str) -> str:
         What stands below it.
     """
     data = base64.b64encode(png).decode()
+    width, height = Image.open(io.BytesIO(png)).size
     return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt, quote=True)}">'
+        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt, quote=True)}" '
+        f'width="{width}" height="{height}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

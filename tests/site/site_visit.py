@@ -25,7 +25,7 @@ PROBE = """() => {
       source: i.getAttribute("src"), alt: i.getAttribute("alt"), width: i.naturalWidth,
       inArticle: i.closest("article") !== null, sized: i.hasAttribute("width"),
     })),
-    figures: all("article figure").filter((f) => !f.closest(".cell_output details")).map((f) => ({
+    figures: all("article figure").map((f) => ({
       id: f.id, number: text(f.querySelector("figcaption .caption-number")),
       caption: text(f.querySelector("figcaption .caption-text")),
       drawn: f.querySelector("img, svg, table, pre") !== null,
