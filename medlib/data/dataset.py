@@ -1,6 +1,6 @@
 """What `medlib.data.load` returns: three splits of arrays, and the card they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -142,6 +142,25 @@ class Dataset:
         }
         rows = locked.stratified_test_rows(self, max_images, seed)
         return replace(self, **kept, test=self.test.take(rows))
+
+    def keeping(self, kept: Mapping[str, Iterable[int]]) -> "Dataset":
+        """Leave out what a preparation did not keep; the test split stays whole.
+
+        Parameters
+        ----------
+        kept : mapping of str to iterable of int
+            Under ``"train"`` and ``"val"`` the numbers in `Split.index` that stay.
+
+        Returns
+        -------
+        Dataset
+            The cases in their old order.
+        """
+        stays = {
+            name: split.take(np.isin(split.index, list(kept[name])))
+            for name, split in (("train", self.train), ("val", self.val))
+        }
+        return replace(self, **stays)
 
 
 def _rows(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

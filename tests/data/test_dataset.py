@@ -58,6 +58,17 @@ def test_a_subset_keeps_the_share_of_classes_and_the_way_to_the_test_labels():
     assert not np.array_equal(part.train.index, whole.subset(50, seed=4).train.index)
 
 
+def test_what_a_preparation_kept_stays_and_the_test_split_is_whole():
+    whole = phantoms.as_dataset(Phantom(60), val=20, test=30, seed=1).subset(15)
+    kept = {"train": whole.train.index[[4, 1]].tolist(), "val": range(10**6), "test": []}
+    part = whole.keeping(kept)
+    assert part.train.index.tolist() == whole.train.index[[1, 4]].tolist()
+    assert np.array_equal(part.train.images, whole.train.images[[1, 4]])
+    assert np.array_equal(part.val.index, whole.val.index)
+    assert part.test is whole.test
+    assert locked.read_test_labels(part).tolist() == locked.read_test_labels(whole).tolist()
+
+
 def test_a_subset_of_a_subset_and_a_cap_above_the_size():
     whole = phantoms.as_dataset(Phantom(60), val=20, test=30)
     same = whole.subset(1000)
