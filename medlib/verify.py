@@ -403,24 +403,26 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Iterat
     """Yield (file name, problem) for score files that are not what was published."""
     for name, expected in files.items():
         path = folder / name
-        if not path.is_file():
-            yield name, f"{_short(path)}: missing, but the published results rest on it"
-        elif file_digest(path) != expected["sha256"]:
-            yield name, f"{_short(path)}: changed after it was published (sha256 differs)"
-        else:
-            yield from (
-                (name, f"{_short(path)}: {text}") for text in _wrong_metrics(path, expected)
-            )
+        other = _unlike(path, expected["sha256"], "the published results rest on it")
+        found = [other] if other else _wrong_metrics(path, expected)
+        yield from ((name, f"{_short(path)}: {text}") for text in found)
 
 
 def _check_artefacts(published: Path, document: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each file that a chapter left and that is not as it was published."""
     for name, expected in document.get("artefacts", {}).items():
         path = published / artefacts.FOLDER / document["chapter"] / name
-        if not path.is_file():
-            yield f"{_short(path)}: missing, but other chapters take it"
-        elif file_digest(path) != expected:
-            yield f"{_short(path)}: changed after it was published (sha256 differs)"
+        if other := _unlike(path, expected, "other chapters take it"):
+            yield f"{_short(path)}: {other}"
+
+
+def _unlike(path: Path, digest: str, why: str) -> str | None:
+    """Say how a file differs from the published one, and why it matters; None where it does not."""
+    if not path.is_file():
+        return f"missing, but {why}"
+    if file_digest(path) != digest:
+        return "changed after it was published (sha256 differs)"
+    return None
 
 
 def _wrong_metrics(path: Path, expected: Mapping[str, Any]) -> Iterator[str]:

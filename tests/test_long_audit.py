@@ -11,12 +11,13 @@ from book.workflow.long_audit import REASON, Audited, Enlarged, audit_jobs, gain
 from book.workflow.long_jobs import PUBLISHED, RECIPES
 from book.workflow.long_models import new_network
 from book.workflow.long_twelve import NINE, twelve_jobs
-from medlib import results, train
+from medlib import results
 from medlib import run as run_module
 from medlib.data import card
 from medlib.data.phantoms import phantom_like
 from medlib.evaluate import read_scores
 from medlib.recipe import Recipe
+from tests.stops import stopped_at_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = replace(Recipe.medmnist(), epochs=4, batch_size=16)
@@ -53,17 +54,10 @@ def test_audit_judges_every_epoch_after_one_look(build):
 
 
 def test_audit_goes_on_where_it_was_stopped(build, tmp_path, monkeypatch):
-    data, save = toy_set(), train._Training.save
+    data = toy_set()
     whole = TOY.predictor(data, tmp_path / "whole")[0]
-
-    def save_and_stop(self, path):
-        save(self, path)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(train._Training, "save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            TOY.predictor(data, tmp_path / "stopped")
+    with stopped_at_checkpoint(monkeypatch):
+        TOY.predictor(data, tmp_path / "stopped")
     resumed = TOY.predictor(data, tmp_path / "stopped")[0]
     np.testing.assert_array_equal(whole.epochs, resumed.epochs)
     assert whole.epochs.shape == (4, len(data.test), 2)

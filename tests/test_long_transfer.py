@@ -19,10 +19,10 @@ from book.workflow.long_transfer import (
     share_rows,
     transfer_jobs,
 )
-from medlib import train
 from medlib.data import card
 from medlib.data.phantoms import phantom_like
 from medlib.pretrained import pretrained
+from tests.stops import stopped_at_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = replace(TUNING, batch_size=8, min_steps=6, max_steps=6)
@@ -82,16 +82,8 @@ def test_transfer_partial_tuning_moves_only_what_it_trains(toy, tmp_path):
 
 def test_transfer_tuning_goes_on_where_it_was_stopped(toy, tmp_path, monkeypatch):
     whole, _ = job(freeze="stage6").trained(toy, tmp_path / "whole")
-    save = train._Training.save
-
-    def save_and_stop(self, path):
-        save(self, path)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(train._Training, "save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            job(freeze="stage6").trained(toy, tmp_path / "stopped")
+    with stopped_at_checkpoint(monkeypatch):
+        job(freeze="stage6").trained(toy, tmp_path / "stopped")
     resumed, history = job(freeze="stage6").trained(toy, tmp_path / "stopped")
     assert history["steps"] == 6
     again, _ = job(freeze="stage6").trained(toy, tmp_path / "stopped")  # read, not trained

@@ -59,9 +59,7 @@ def chapters_by_card(root: Path = chapters.ROOT) -> dict[str, list[chapters.Chap
     """Return, for each card, the chapters whose code names it, in the order of the book."""
     found: dict[str, list[chapters.Chapter]] = {name: [] for name in data.cards()}
     for chapter in chapters.chapters(root):
-        cells = source.code_cells(source.read(chapter.source))
-        code = "\n".join(source.plain_python(cell.source) for cell in cells)
-        for name in fingerprint.cards_named(code):
+        for name in fingerprint.cards_named(source.code(source.read(chapter.source))):
             found[name].append(chapter)
     return found
 

@@ -26,7 +26,7 @@ VERSIONED = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib")
 def fingerprint(stem: str, profile: str, seed: int, device: str) -> dict:
     """Return what the result of a chapter depends on."""
     notebook = source.read(chapters.chapter(stem).source)
-    code = "\n".join(source.plain_python(cell.source) for cell in source.code_cells(notebook))
+    code = source.code(notebook)
     names = cards_named(code)
     modules = imports.reached(code)
     return {

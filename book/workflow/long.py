@@ -118,7 +118,7 @@ def work(job: Job, dataset: data.Dataset, commit: str | None) -> dict[str, Any]:
         record |= {"variant": job.variant, "validation": job.validate(predictor, dataset)}
         record["synthetic"] = dataset.synthetic
         scored = score(job, predictor, dataset)
-        record |= {"scores": scored.name, **job.audit(predictor, read_scores(scored))}
+        record |= {"scores": scored.name, **job.audit(predictor, scored)}
         seconds = round(time.process_time() - began[0], 1)  # pooled folds learn while they score
         record["stamp"] = stamp(job, commit) | {"processor_seconds_last_session": seconds}
         results.write_json(record_file(job), record)

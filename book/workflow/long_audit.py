@@ -51,10 +51,9 @@ from torch.nn import functional
 
 from book.workflow.long_jobs import Job, Training
 from book.workflow.long_models import Network, Predictor
-from medlib.cases import Cases
 from medlib.checkpoint import read_checkpoint, write_checkpoint
 from medlib.data import Dataset
-from medlib.evaluate import Scores, evaluate_audit, rounded
+from medlib.evaluate import Scores, evaluate_audit, read_scores, rounded
 from medlib.predict import predict_proba
 from medlib.recipe import Recipe
 from medlib.train import fit
@@ -154,8 +153,9 @@ class Audited(Training):
         named = {"model_id": self.model_id, "seed": self.seed}
         return evaluate_audit(predictor, dataset, reason=REASON, **named)
 
-    def audit(self, predictor: Predictor, scores: Scores | Cases) -> dict[str, Any]:
+    def audit(self, predictor: Predictor, scored: Path) -> dict[str, Any]:
         """Return the test scores of every epoch, and what choosing by one half gives the other."""
+        scores = read_scores(scored)
         assert isinstance(predictor, EveryEpoch)
         assert isinstance(scores, Scores)
         assert predictor.epochs is not None

@@ -36,14 +36,13 @@ specificity at least 0.2 below that of validation.
 2 and above. The chapter applies them to the committed test scores and chooses nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from book.workflow.long_jobs import Job, Training
+from book.workflow.long_jobs import Baseline, Job, Training
 from book.workflow.long_models import Predictor
 from medlib.baselines import ConstantPredictor, DarkSpot, HistogramRegression
 from medlib.data import Dataset, Split
@@ -81,13 +80,10 @@ class CaseTraining(Operating, Training):
 
 
 @dataclass(frozen=True)
-class CaseBaseline(Operating):
-    """What a network of a case study has to beat; `model_id` is a key of `BASELINES`."""
+class CaseBaseline(Operating, Baseline):
+    """What a network of a case study has to beat."""
 
-    def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
-        """Fit it; see `Job.predictor`."""
-        train = dataset.train
-        return BASELINES[self.model_id]().fit(train.images, train.labels), {}
+    made_by: ClassVar[Mapping[str, Callable[[], Predictor]]] = BASELINES
 
 
 def operating_point(split: Split, scores: np.ndarray, first: int = 1) -> dict[str, float]:

@@ -3,14 +3,14 @@
 A job writes one file of scores. `long_table.JOBS` lists them all; `book.workflow.long` runs them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from book.workflow.long_models import (
     Network,
@@ -93,10 +93,15 @@ class Job:
 
     def look(self, predictor: Predictor, dataset: Dataset) -> Scores | Cases:
         """Score the test split, once."""
-        return evaluate_once(predictor, dataset, model_id=self.model_id, seed=self.seed)
+        return evaluate_once(
+            predictor, dataset, model_id=self.model_id, seed=self.seed, variant=self.variant
+        )
 
-    def audit(self, predictor: Predictor, scores: Scores | Cases) -> dict[str, Any]:
-        """Return what the record says of the test split: nothing, except in an audit."""
+    def audit(self, predictor: Predictor, scored: Path) -> dict[str, Any]:
+        """Return what the record says of the test split, whose scores lie in a file.
+
+        Nothing, except in an audit.
+        """
         return {}
 
 
@@ -151,6 +156,10 @@ class Training(Job):
         """Return the network as it is before the first step."""
         return new_network(self.network, self.options, dataset, self.seed, self.around)
 
+    def relabel(self, dataset: Dataset, folder: Path) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Return what turns labels into what is learned in their place; None to learn them."""
+        return None
+
     def trained(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         """Return the trained network and its history; a finished one is only read."""
         model = self.untrained(dataset)
@@ -161,8 +170,8 @@ class Training(Job):
             return model.eval(), content["history"]
         checkpoint = folder / self.id / "checkpoint.pt"
         found = fit(
-            model, dataset, self.recipe, target=self.target, seed=self.seed,
-            device=self.device, checkpoint=checkpoint, progress=False,
+            model, dataset, self.recipe, target=self.target, seed=self.seed, device=self.device,
+            checkpoint=checkpoint, progress=False, relabel=self.relabel(dataset, folder),
         )  # fmt: skip
         write_checkpoint(weights, {"model": model.state_dict(), "history": found.to_dict()})
         checkpoint.unlink(missing_ok=True)
@@ -206,6 +215,11 @@ class OnMember(Job):
         """The member."""
         return (self.member,) if self.member else ()
 
+    def read(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+        """Return the member's network, and the part of the record that names the member."""
+        (member,) = self.needs
+        return member.trained(dataset, folder)[0], {"members": [member.id]}
+
 
 @dataclass(frozen=True)
 class MaskOfTwoHeads(JudgesMasks, OnMember):
@@ -213,8 +227,7 @@ class MaskOfTwoHeads(JudgesMasks, OnMember):
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         """Read the network's weights; see `Job.predictor`."""
-        (member,) = self.needs
-        return member.trained(dataset, folder)[0], {"members": [member.id]}
+        return self.read(dataset, folder)
 
 
 @dataclass(frozen=True)
@@ -223,14 +236,14 @@ class MaskOfMaps(JudgesMasks, OnMember):
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         """Read the classifier's weights and choose the threshold; see `Job.predictor`."""
-        (member,) = self.needs
+        network, details = self.read(dataset, folder)
         lesions = tuple(lesion_classes(dataset).tolist())
-        model = MaskFromMaps(member.trained(dataset, folder)[0], lesions=lesions).eval()
+        model = MaskFromMaps(network, lesions=lesions).eval()
         images, masks = dataset.val.images, dataset.val.masks > 0
         with torch.inference_mode():
             heat = model.heat(as_input(torch.from_numpy(images), model)).numpy()
         model.threshold = segmentation.choose_threshold(masks, heat)
-        details = {"members": [member.id], "threshold": model.threshold}
+        details |= {"threshold": model.threshold}
         return model, details | {"pointing": pointing(heat, dataset)}
 
 
@@ -273,9 +286,9 @@ class MaskThenClassify(OnMember):
         """Read the segmenter's weights, measure, fit; see `Job.predictor`."""
         from book.workflow.long_shapes import fitted
 
-        (member,) = self.needs
-        model, details = fitted(member.trained(dataset, folder)[0], dataset, self.seed)
-        return model, {"members": [member.id], **details}
+        network, named = self.read(dataset, folder)
+        model, details = fitted(network, dataset, self.seed)
+        return model, named | details
 
 
 @dataclass(frozen=True)
@@ -300,11 +313,13 @@ BASELINES = {
 
 @dataclass(frozen=True)
 class Baseline(Job):
-    """An answer that needs no learning of shapes; `model_id` is a key of `BASELINES`."""
+    """An answer that needs no learning of shapes; `model_id` is a key of `made_by`."""
+
+    made_by: ClassVar[Mapping[str, Callable[[], Predictor]]] = BASELINES
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Fit it; see `Job.predictor`."""
-        model = BASELINES[self.model_id]()
+        model = self.made_by[self.model_id]()
         return model.fit(dataset.train.images, dataset.train.labels), {}
 
 

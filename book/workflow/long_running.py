@@ -59,7 +59,6 @@ from torch import nn
 from book.workflow.long_jobs import Combination, Job, OnMember, Training, small_jobs
 from book.workflow.long_models import Network, Predictor, new_network
 from medlib import metrics
-from medlib.checkpoint import read_checkpoint, write_checkpoint
 from medlib.data import Dataset
 from medlib.distil import Teacher
 from medlib.prune import narrowed, share_of_zeros, sparse, with_zeros
@@ -90,9 +89,8 @@ class HalfPrecision(OnMember):
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Round the weights; see `Job.predictor`."""
-        (member,) = self.needs
-        model = copy.deepcopy(member.trained(dataset, folder)[0]).to(torch.bfloat16)
-        return Network(model, dataset.task), {"members": [member.id]}
+        model, details = self.read(dataset, folder)
+        return Network(copy.deepcopy(model).to(torch.bfloat16), dataset.task), details
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class EightBits(OnMember):
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Export and quantise; see `Job.predictor`."""
         (member,) = self.needs
-        model = member.trained(dataset, folder)[0]
+        model, details = self.read(dataset, folder)
         exported = onnx_of(model, member, dataset, folder / self.id / "float32.onnx")
         images = dataset.train.images[:CALIBRATION]
         made = {
@@ -113,7 +111,7 @@ class EightBits(OnMember):
         models = {"float32": exported, "int8": chosen, **made}
         found = {name: auc_on_validation(each, dataset) for name, each in models.items()}
         sizes = {name: each.path.stat().st_size for name, each in models.items()}
-        details = {"members": [member.id], "val_auc": found, "bytes": sizes}
+        details |= {"val_auc": found, "bytes": sizes}
         return chosen, details | {"kinds": list(CONVOLUTIONS), "calibration": CALIBRATION}
 
 
@@ -141,8 +139,7 @@ class Sparse(OnMember):
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Set weights to zero and tune the others; see `Job.predictor`."""
-        (member,) = self.needs
-        model = member.trained(dataset, folder)[0]
+        model, details = self.read(dataset, folder)
         untuned = {
             str(share): auc_on_validation(Network(sparse(model, share), dataset.task), dataset)
             for share in (0.0, *TRIED)
@@ -150,7 +147,7 @@ class Sparse(OnMember):
         tuned = sparse(model, self.share)
         history = fit(tuned, dataset, self.recipe, seed=self.seed, progress=False)
         plain = with_zeros(tuned)
-        details = {"members": [member.id], "zeros": share_of_zeros(plain), "untuned": untuned}
+        details |= {"zeros": share_of_zeros(plain), "untuned": untuned}
         details |= {"recipe": self.recipe.as_dict(), "history": history.to_dict()}
         return Network(plain, dataset.task), details
 
@@ -165,12 +162,12 @@ class Narrowed(OnMember):
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Take the channels over and tune them; see `Job.predictor`."""
         (member,) = self.needs
-        model = member.trained(dataset, folder)[0]
+        model, details = self.read(dataset, folder)
         small = new_network(member.network, self.options, dataset, self.seed)
         small = narrowed(model, small).eval()
         untuned = auc_on_validation(Network(small, dataset.task), dataset)
         history = fit(small, dataset, self.recipe, seed=self.seed, progress=False)
-        details = {"members": [member.id], "options": self.options, "untuned": untuned}
+        details |= {"options": self.options, "untuned": untuned}
         details |= {"recipe": self.recipe.as_dict(), "history": history.to_dict()}
         return Network(small, dataset.task), details
 
@@ -192,22 +189,9 @@ class Distilled(Training):
         """The teachers."""
         return self.teachers
 
-    def trained(self, dataset: Dataset, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the trained network and its history; a finished one is only read."""
-        model = self.untrained(dataset)
-        weights = folder / self.id / "weights.pt"
-        if weights.exists():
-            content = read_checkpoint(weights)
-            model.load_state_dict(content["model"])
-            return model.eval(), content["history"]
-        members = [each.trained(dataset, folder)[0] for each in self.teachers]
-        found = fit(
-            model, dataset, self.recipe, seed=self.seed, device=self.device, progress=False,
-            checkpoint=folder / self.id / "checkpoint.pt", relabel=Teacher(members),
-        )  # fmt: skip
-        write_checkpoint(weights, {"model": model.state_dict(), "history": found.to_dict()})
-        (folder / self.id / "checkpoint.pt").unlink(missing_ok=True)
-        return model, found.to_dict()
+    def relabel(self, dataset: Dataset, folder: Path) -> Teacher:
+        """Return the teachers, trained where they are not."""
+        return Teacher([each.trained(dataset, folder)[0] for each in self.teachers])
 
     def details(self, history: dict[str, Any]) -> dict[str, Any]:
         """Return what the record says of the training."""

@@ -62,13 +62,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from torch import nn
 
 from book.workflow.long_jobs import Combination, Job, OnMember, Training
 from book.workflow.long_models import Network, Predictor
 from medlib import trust
 from medlib.data import Dataset, Split, load
-from medlib.evaluate import Scores, evaluate_once, rounded
+from medlib.evaluate import rounded
 from medlib.recipe import Recipe
 
 CHAPTER = "04-10-trust"
@@ -125,12 +126,13 @@ class WithTemperature(OnMember):
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Read the network's weights, find the temperature; see `Job.predictor`."""
-        network = read_network(self, dataset, folder)
+        model, details = self.read(dataset, folder)
+        network = Network(model, dataset.task)
         found = network.predict_proba(dataset.val.images)
         calibrator = trust.Temperature().fit(dataset.val.labels, found)
-        model = Tempered(network, calibrator)
-        details = {"members": [self.needs[0].id], "temperature": calibrator.temperature}
-        return model, details | {"kept": kept(model, dataset.val)}
+        tempered = Tempered(network, calibrator)
+        details |= {"temperature": calibrator.temperature, "kept": kept(tempered, dataset.val)}
+        return tempered, details
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,8 @@ class Corrupted(OnMember):
 
     def predictor(self, dataset: Dataset, folder: Path) -> tuple[Predictor, dict[str, Any]]:
         """Read the network's weights; see `Job.predictor`."""
-        network = read_network(self, dataset, folder)
-        return OnDamaged(network, self.kind, self.strength), {"members": [self.needs[0].id]}
-
-    def look(self, predictor: Predictor, dataset: Dataset) -> Scores:
-        """Score the damaged test split, once."""
-        return evaluate_once(
-            predictor, dataset, model_id=self.model_id, seed=self.seed, variant=self.variant
-        )
+        model, details = self.read(dataset, folder)
+        return OnDamaged(Network(model, dataset.task), self.kind, self.strength), details
 
 
 @dataclass(frozen=True)
@@ -184,12 +180,6 @@ class Averaged(Combination):
         """Read the members' weights; see `Job.predictor`."""
         model, details = super().predictor(dataset, folder)
         return model, details | {"kept": kept(model, dataset.val)}
-
-
-def read_network(job: OnMember, dataset: Dataset, folder: Path) -> Network:
-    """Return the trained network of a job's member."""
-    (member,) = job.needs
-    return Network(member.trained(dataset, folder)[0], dataset.task)
 
 
 def strangeness(
@@ -219,9 +209,8 @@ def strangeness(
     found: dict[str, dict[str, str]] = {name: {} for name in DETECTORS}
     for group, images in pictures(dataset, others).items():
         features, logits = trust.last_layer(model, images)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         values = (
-            trust.max_softmax(odds / odds.sum(axis=1, keepdims=True)),
+            trust.max_softmax(softmax(logits, axis=1)),
             trust.energy(logits),
             distances.score(features),
             neighbours.score(features),

@@ -17,6 +17,11 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def code(notebook: NotebookNode) -> str:
+    """Return the code of all cells as plain Python."""
+    return "\n".join(plain_python(cell.source) for cell in code_cells(notebook))
+
+
 def tagged(cell: NotebookNode, tag: str) -> bool:
     """Tell whether a cell carries a tag."""
     return tag in cell.metadata.get("tags", [])
@@ -38,8 +43,7 @@ def text(notebook: NotebookNode) -> str:
 
 def needs(notebook: NotebookNode) -> list[str]:
     """Return the chapters whose artefacts a chapter takes, by ``run.take("<chapter>", ...)``."""
-    code = "\n".join(plain_python(cell.source) for cell in code_cells(notebook))
-    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    calls = (node for node in ast.walk(ast.parse(code(notebook))) if isinstance(node, ast.Call))
     return sorted({call.args[0].value for call in calls if _takes(call)})
 
 
