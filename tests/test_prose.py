@@ -15,6 +15,8 @@ OURS = (
     "trust",
     "outline",
     "literature",
+    "regulation",
+    "conclusions",
     "glossary",
     "references",
     "authors",

@@ -31,6 +31,8 @@ PROSE = {
     "book/trust": "0.1",
     "book/outline": "0.2",
     "book/literature": "1.4",
+    "book/regulation": "5.5",
+    "book/conclusions": "5.6",
     "book/data-cards": "B",
     "book/glossary": "C",
     "book/solutions": "D",
