@@ -6,7 +6,7 @@ its content differs, and what no longer belongs is removed.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jupytext
@@ -14,7 +14,7 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from book.workflow import appendix, banners, chapters, report, solutions_page, source
+from book.workflow import appendix, banners, chapters, reading, report, solutions_page, source
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,25 +35,30 @@ def stage(profile: str) -> Path:
     generated = build / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
-    wanted = dict(_files(profile, pages))
+    wanted = dict(_files(profile, pages, reading.survey(ROOT)))
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
     return target
 
 
-def _files(profile: str, pages: list[Path]) -> Iterator[tuple[str, bytes]]:
+def _files(
+    profile: str, pages: list[Path], readings: Mapping[str, reading.Reading]
+) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
+    lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
     yield "_config.yml", _config(profile)
     yield "_toc.yml", (ROOT / "_toc.yml").read_bytes()
     for path in sorted((ROOT / "book").rglob("*")):
         inside = path.relative_to(ROOT / "book")
         if path.is_file() and path.suffix in PROSE and inside.parts[0] not in {"workflow", "_ext"}:
-            yield f"book/{inside.as_posix()}", path.read_bytes()
+            name = f"book/{inside.as_posix()}"
+            yield name, _prose(path, lines.get(name.removesuffix(".md"), ""), readings)
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
     for chapter in chapters.chapters():
-        yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile)
+        below = lines.get(chapter.document, "")
+        yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile, below)
 
 
 def _config(profile: str) -> bytes:
@@ -71,13 +76,25 @@ def _config(profile: str) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
 
 
-def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
-    """Return the executed chapter with its number, its banners and the card of its run."""
+def _prose(path: Path, line: str, readings: Mapping[str, reading.Reading]) -> bytes:
+    """Return a file of the book; on a page of prose with the times that readers want to know."""
+    if path.suffix != ".md":
+        return path.read_bytes()
+    text = reading.fill(path.read_text("utf-8"), readings)
+    return (reading.with_line(text, line) if line else text).encode()
+
+
+def _notebook(chapter: chapters.Chapter, profile: str, line: str = "") -> bytes:
+    """Return the executed chapter with its number, its banners and the card of its run.
+
+    The line below its title is added here, after the execution, which it could else invalidate.
+    """
     build = paths.build_dir(profile)
     executed = build / "executed" / f"{chapter.stem}.ipynb"
     stamp = _read_json(build / "stamps" / f"{chapter.stem}.json")
     notebook = jupytext.read(executed) if executed.exists() else source.read(chapter.source)
-    _number(notebook, chapter.number, banners.top(stamp, profile))
+    below = "\n\n".join(filter(None, (line, banners.top(stamp, profile))))
+    _number(notebook, chapter.number, below)
     if solutions_page.DOCUMENT in chapters.contents():
         _link_solutions(notebook, chapter)
     if stamp.get("status") == "missing-data":
@@ -87,14 +104,14 @@ def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
     return jupytext.writes(notebook, fmt="ipynb").encode()
 
 
-def _number(notebook: NotebookNode, number: str, banner: str) -> None:
-    """Put the chapter's number into its title and the banner below it."""
+def _number(notebook: NotebookNode, number: str, below: str) -> None:
+    """Put the chapter's number into its title, and lines below it."""
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
     lines = first.source.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("# "))
     lines[at] = f"# {number} {lines[at][2:].strip()}"
-    if banner:
-        lines.insert(at + 1, f"\n{banner}\n")
+    if below:
+        lines.insert(at + 1, f"\n{below}\n")
     first.source = "\n".join(lines)
 
 
