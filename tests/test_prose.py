@@ -21,6 +21,7 @@ OURS = (
     "references",
     "authors",
     "acknowledgements",
+    *(f"quiz-{part}" for part in range(1, 6)),
 )
 # written by the workflow when the site is staged
 GENERATED = {"reproducibility", "status", "data-cards", "solutions", "api"}
