@@ -69,6 +69,8 @@ GROUPS = (
             "search",
             "distil",
             "prune",
+            "federated",
+            "private",
         ),
     ),
     Group(
