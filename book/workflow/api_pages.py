@@ -71,6 +71,8 @@ GROUPS = (
             "distil",
             "selfsup",
             "prune",
+            "federated",
+            "private",
         ),
     ),
     Group(
