@@ -84,6 +84,7 @@ GROUPS = (
             "predict",
             "segmentation",
             "trust",
+            "subgroups",
             "appraisal",
             "model_cards",
         ),
