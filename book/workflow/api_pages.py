@@ -88,6 +88,7 @@ GROUPS = (
             "predict",
             "segmentation",
             "trust",
+            "subgroups",
             "appraisal",
             "model_cards",
         ),
