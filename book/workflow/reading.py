@@ -10,13 +10,14 @@ line, so that no run depends on it.
 import ast
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from book.workflow import chapters, source
+from book.workflow.compendium import resolve
 from book.workflow.myst import Block, blocks
 from medlib.errors import MedlibError
 
@@ -44,25 +45,10 @@ INLINE_FORMULA = re.compile(r"\$[^$\n]+\$")
 ONE_WORD = re.compile(r"\{(?:claim|measured|eq|numref|ref|doc)\}`[^`]*`|\]\([^)\s]*\)")
 WORD = re.compile(r"[^\W_]+(?:['’.,-][^\W_]+)*")
 PLACEHOLDER = re.compile(
-    r"^```\{reading-(?:(?P<table>table)|time\} +(?P<path>[\w-]+).*?)\}?\n```$", re.MULTILINE
+    r"^```\{reading-(?P<what>table|time)\}\n(?::with: *(?P<added>[\d. ]+)\n)?```$", re.MULTILINE
 )
 TITLE = re.compile(r"^# .*$", re.MULTILINE)
-PATHS = {  # what the landing page's three ways lead through, in its words: a test compares them
-    "student": (
-        *("notebooks/01-", "book/literature", "notebooks/02-", "notebooks/03-02-"),
-        *("notebooks/03-05-", "notebooks/03-08-", *(f"notebooks/04-0{i}-" for i in range(1, 7))),
-    ),
-    "clinician": (
-        *("book/trust", "book/outline", "book/literature", "notebooks/02-03-", "notebooks/02-05-"),
-        *("notebooks/03-01-", "notebooks/04-06-", "notebooks/04-07-", "notebooks/04-09-"),
-        *("notebooks/04-10-", "notebooks/04-11-"),
-    ),
-    "engineer": (
-        *("notebooks/02-01-", "notebooks/02-03-", "notebooks/03-05-", "notebooks/03-10-"),
-        *(f"notebooks/04-0{i}-" for i in range(1, 7)),
-        *("notebooks/04-08-", "notebooks/04-12-"),
-    ),
-}
+LINK = re.compile(r"\]\((?P<page>[^)#\s]+)\.(?:md|ipynb)")
 
 
 @dataclass(frozen=True)
@@ -215,43 +201,70 @@ def with_line(text: str, added: str) -> str:
     return TITLE.sub(lambda match: f"{match[0]}\n\n{added}\n", text, count=1)
 
 
-def fill(text: str, found: Mapping[str, Reading]) -> str:
+def fill(text: str, document: str, found: Mapping[str, Reading]) -> str:
     """Fill the places of a page that ask for the time of a path or for the table of all chapters.
+
+    A place ``{reading-time}`` adds up the chapters that the paragraph above it links, and those
+    that the paragraph names without a link: its option ``with`` holds their numbers, or a Part's.
 
     Parameters
     ----------
     text : str
-        A page; `````{reading-time} student````` and `````{reading-table}````` are such places.
+        The page.
+    document : str
+        Sphinx's name of it, from which its links lead.
     found : mapping of str to Reading
         The chapters.
 
     Raises
     ------
     MedlibError
-        For a path that `PATHS` does not have.
+        For a number that no chapter has.
     """
 
     def filled(match: re.Match[str]) -> str:
-        if match["table"]:
+        if match["what"] == "table":
             return "\n".join(_table(found))
-        if match["path"] not in PATHS:
-            raise MedlibError(f"no path {match['path']!r}: choose one of {', '.join(PATHS)}")
-        return path_line(match["path"], found)
+        paragraph = text[: match.start()].rstrip().rpartition("\n\n")[2]
+        path = pages_linked(paragraph, document) | set(_numbered(match["added"] or "", found))
+        return path_line([each for name, each in found.items() if name in path])
 
     return PLACEHOLDER.sub(filled, text)
 
 
-def path_line(name: str, found: Mapping[str, Reading]) -> str:
-    """Return how long one of the three ways through the book takes."""
-    chosen = [each for document, each in found.items() if document.startswith(PATHS[name])]
-    load = sum((each.load for each in chosen), Load())
+def pages_linked(paragraph: str, document: str) -> set[str]:
+    """Return the pages that a paragraph links, by Sphinx's names."""
+    return {resolve(match["page"], document) for match in LINK.finditer(paragraph)}
+
+
+def path_line(path: Sequence[Reading]) -> str:
+    """Return how long some chapters take together."""
+    load = sum((each.load for each in path), Load())
     hours = [max(1, round(each / 60)) for each in load.minutes]
     return _shown(
-        f"{len(chosen)} chapters",
-        f"about {hours[0]} hours to read",
+        _counted(len(path), "chapter"),
+        f"about {_counted(hours[0], 'hour')} to read",
         *_more(hours, load),
         linked=False,
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def _numbered(numbers: str, found: Mapping[str, Reading]) -> Iterator[str]:
+    """Yield the chapters of some numbers: ``4.2`` is a chapter, ``4`` a whole Part."""
+    for number in numbers.split():
+        chosen = [name for name, each in found.items() if _has_number(each, number)]
+        if not chosen:
+            raise MedlibError(f"no chapter has the number {number!r} that {{reading-time}} names")
+        yield from chosen
+
+
+def _has_number(reading: Reading, number: str) -> bool:
+    own = reading.label.partition(" ")[0]
+    return own == number or own.startswith(f"{number}.")
 
 
 def glossary_terms(path: Path) -> re.Pattern[str] | None:

@@ -52,8 +52,7 @@ def _files(
     for path in sorted((ROOT / "book").rglob("*")):
         inside = path.relative_to(ROOT / "book")
         if path.is_file() and path.suffix in PROSE and inside.parts[0] not in {"workflow", "_ext"}:
-            name = f"book/{inside.as_posix()}"
-            yield name, _prose(path, lines.get(name.removesuffix(".md"), ""), readings)
+            yield f"book/{inside.as_posix()}", _prose(path, inside, lines, readings)
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
     for chapter in chapters.chapters():
@@ -76,12 +75,15 @@ def _config(profile: str) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
 
 
-def _prose(path: Path, line: str, readings: Mapping[str, reading.Reading]) -> bytes:
+def _prose(
+    path: Path, inside: Path, lines: Mapping[str, str], readings: Mapping[str, reading.Reading]
+) -> bytes:
     """Return a file of the book; on a page of prose with the times that readers want to know."""
     if path.suffix != ".md":
         return path.read_bytes()
-    text = reading.fill(path.read_text("utf-8"), readings)
-    return (reading.with_line(text, line) if line else text).encode()
+    document = f"book/{inside.with_suffix('').as_posix()}"
+    text = reading.fill(path.read_text("utf-8"), document, readings)
+    return (reading.with_line(text, lines[document]) if document in lines else text).encode()
 
 
 def _notebook(chapter: chapters.Chapter, profile: str, line: str = "") -> bytes:

@@ -49,11 +49,12 @@ def toy(tmp_path: Path):
 
 def staged(document: str, found: dict[str, reading.Reading]) -> str:
     """Return a page as the stage writes it."""
-    line = reading.lines(found, linked=True).get(document, "")
+    lines = reading.lines(found, linked=True)
     if document.startswith("notebooks/"):
         chapter = chapters.chapter(document.removeprefix("notebooks/"))
-        return stage._notebook(chapter, "fast", line).decode()
-    return stage._prose(ROOT / f"{document}.md", line, found).decode()
+        return stage._notebook(chapter, "fast", lines[document]).decode()
+    inside = Path(f"{document.removeprefix('book/')}.md")
+    return stage._prose(ROOT / f"{document}.md", inside, lines, found).decode()
 
 
 @pytest.mark.parametrize(
@@ -157,34 +158,21 @@ def test_a_line_leaves_out_what_a_page_does_not_have(found):
 def test_places_of_the_landing_page_are_filled(found):
     page = staged("book/index", found)
     assert "{reading-" not in page
-    assert len(re.findall(r"\d+ chapters · about \d+ hours? to read · ", page)) == len(
-        reading.PATHS
-    )
+    assert len(re.findall(r"\d+ chapters · about \d+ hours? to read · ", page)) == 3
     assert all(f"](/{document}." in page for document in found)
 
 
-def test_an_unknown_path_is_refused(found):
-    with pytest.raises(MedlibError, match="choose one of student"):
-        reading.fill("```{reading-time} nurse\n```", found)
-
-
-@pytest.mark.parametrize("name", reading.PATHS)
-def test_a_path_is_what_the_landing_page_says(found, name):
-    """Each link of the paragraph is on the path; the path adds only what stands between two."""
-    text = (ROOT / "book" / "index.md").read_text("utf-8")
-    paragraph = text.partition(f"```{{reading-time}} {name}\n")[0].rpartition("\n\n**")[2]
-    linked = re.findall(r"\]\(((?:\.\./notebooks/)?[\w-]+)\.(?:md|ipynb)\)", paragraph)
-    documents = {
-        link.removeprefix("../") if link.startswith("..") else f"book/{link}" for link in linked
-    }
-    path = {d for d in found if d.startswith(reading.PATHS[name])}
-    assert documents & set(found) <= path
-    between = {
-        "student": r"notebooks/(01|02|04-0[2-5])|book/literature",
-        "engineer": "notebooks/04",
-    }
-    for extra in path - documents:
-        assert re.match(between.get(name, "nothing"), extra), extra
+def test_a_path_is_what_the_paragraph_links_and_what_the_option_adds(toy):
+    root = toy(one="Words.", two="More words.", three="Still more words.")
+    found = reading.survey(root)
+    text = (
+        "See [](../notebooks/02-03-three.ipynb#a), [](glossary.md).\n\n```{reading-time}\n%s```\n"
+    )
+    assert "1 chapter ·" in reading.fill(text % "", "book/index", found)
+    assert "2 chapters" in reading.fill(text % ":with: 2.1\n", "book/index", found)
+    assert "3 chapters" in reading.fill(text % ":with: 2\n", "book/index", found)
+    with pytest.raises(MedlibError, match="no chapter has the number '9.9'"):
+        reading.fill(text % ":with: 9.9\n", "book/index", found)
 
 
 def test_the_page_that_explains_states_the_weights():
