@@ -14,11 +14,21 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from book.workflow import appendix, banners, chapters, report, solutions_page, source
+from book.workflow import (
+    appendix,
+    banners,
+    chapters,
+    first_uses,
+    report,
+    solutions_page,
+    source,
+)
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site")
+# Lists of words, of works and of links, in which every term stands sooner or later.
+WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
 
 
@@ -52,8 +62,46 @@ def _files(profile: str, pages: list[Path]) -> Iterator[tuple[str, bytes]]:
             yield f"book/{inside.as_posix()}", path.read_bytes()
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
+    notebooks = {each.document: _executed(each, profile) for each in chapters.chapters()}
+    yield from _with_terms(notebooks)
     for chapter in chapters.chapters():
-        yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile)
+        content = _notebook(notebooks[chapter.document], chapter, profile)
+        yield f"notebooks/{chapter.stem}.ipynb", content
+
+
+def _with_terms(notebooks: dict[str, NotebookNode]) -> Iterator[tuple[str, bytes]]:
+    """Link the glossary's terms in the chapters, and yield the prose pages with theirs."""
+    glossary = ROOT / f"{first_uses.DOCUMENT}.md"
+    if not glossary.exists():
+        return
+    cells = {
+        document: [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+        for document, notebook in notebooks.items()
+    }
+    pages = [
+        page
+        for document in chapters.contents()
+        if document not in WITHOUT_TERMS and (page := _page(document, cells))
+    ]
+    text = first_uses.weave(pages, glossary.read_text("utf-8"))
+    yield f"{first_uses.DOCUMENT}.md", text.encode()
+    for page in pages:
+        if page.document not in cells:
+            yield f"{page.document}.md", page.texts[0].encode()
+            continue
+        for cell, content in zip(cells[page.document], page.texts, strict=True):
+            cell.source = content
+
+
+def _page(document: str, cells: dict[str, list[NotebookNode]]) -> first_uses.Page | None:
+    """Return a page with its texts; none for a page that the workflow writes."""
+    file = ROOT / f"{document}.md"
+    if not file.exists():
+        return None
+    number = chapters.document_number(document)
+    title = f"{number or ''} {chapters.title_of(file)}".strip()
+    texts = [cell.source for cell in cells.get(document, ())] or [file.read_text("utf-8")]
+    return first_uses.Page(document, title, texts)
 
 
 def _config(profile: str) -> bytes:
@@ -71,12 +119,15 @@ def _config(profile: str) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
 
 
-def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
-    """Return the executed chapter with its number, its banners and the card of its run."""
-    build = paths.build_dir(profile)
-    executed = build / "executed" / f"{chapter.stem}.ipynb"
-    stamp = _read_json(build / "stamps" / f"{chapter.stem}.json")
-    notebook = jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
+    """Return the executed chapter, or its source where it was not executed."""
+    executed = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
+    return jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+
+
+def _notebook(notebook: NotebookNode, chapter: chapters.Chapter, profile: str) -> bytes:
+    """Return a chapter's page with its number, its banners and the card of its run."""
+    stamp = _read_json(paths.build_dir(profile) / "stamps" / f"{chapter.stem}.json")
     _number(notebook, chapter.number, banners.top(stamp, profile))
     if solutions_page.DOCUMENT in chapters.contents():
         _link_solutions(notebook, chapter)
