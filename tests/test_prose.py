@@ -18,8 +18,11 @@ OURS = (
     "regulation",
     "conclusions",
     "glossary",
-    "references",
     "authors",
+    "ethics",
+    "errata",
+    "releases",
+    "references",
     "acknowledgements",
 )
 # written by the workflow when the site is staged

@@ -18,6 +18,7 @@ from book.workflow import (
     appendix,
     banners,
     chapters,
+    completed,
     first_uses,
     report,
     solutions_page,
@@ -46,6 +47,8 @@ def stage(profile: str) -> Path:
     generated.mkdir(parents=True, exist_ok=True)
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
     wanted = dict(_files(profile, pages))
+    texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
+    wanted |= {f"{name}.md": text.encode() for name, text in completed.completed(texts).items()}
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
