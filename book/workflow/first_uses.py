@@ -85,10 +85,10 @@ def first_uses(pages: Sequence[Page], terms: Terms) -> dict[str, Section]:
     """Return the section in which each term is first used; a term that is not used is left out."""
     linked: dict[str, Section] = {}
     named: dict[str, Section] = {}
-    for section, block in _blocks(pages):
-        for _, term in terms.roles(block.text):
+    for section, text in _prose(pages):
+        for _, term in terms.roles(text):
             linked.setdefault(term, section)
-        for use in terms.uses(PIECE.sub(_shown, block.text)):
+        for use in terms.uses(PIECE.sub(_shown, text)):
             named.setdefault(use.term, section)
     return named | linked
 
@@ -102,8 +102,8 @@ def with_lines(glossary: str, lines: Mapping[str, str]) -> str:
     return glossary
 
 
-def _blocks(pages: Sequence[Page]) -> Iterator[tuple[Section, Block]]:
-    """Yield every block of prose with the section that it stands in."""
+def _prose(pages: Sequence[Page]) -> Iterator[tuple[Section, str]]:
+    """Yield the text of every block of prose with the section that it stands in."""
     for number, page in enumerate(pages):
         section = Section(number)
         for cell, text in enumerate(page.texts):
@@ -112,7 +112,13 @@ def _blocks(pages: Sequence[Page]) -> Iterator[tuple[Section, Block]]:
                 if heading:
                     section = Section(number, cell, at, heading["title"])
                 elif block.kind not in {"literal", "math", "target", "nothing"}:
-                    yield section, block
+                    yield section, _words(block)
+
+
+def _words(block: Block) -> str:
+    """Return the text of a block; of a directive its argument and what stands inside."""
+    inside = block.directive
+    return f"{inside.argument}\n{inside.body}" if inside else block.text
 
 
 def _mark(pages: Sequence[Page], sections: set[Section]) -> dict[Section, str]:

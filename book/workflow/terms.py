@@ -4,7 +4,7 @@ The source files stay as they are. When the site is staged, the first plain use 
 becomes the role ``term``, which leads to the glossary. A use is left alone where a link would
 change anything but itself: each change is parsed, and dropped unless all other text, markup and
 mathematics come out the same. Headings, links, tables, quotations, code, formulas and the bodies of
-directives never get one, nor does bold text that is more than the term.
+directives never get one, nor does bold or slanted text that is more than the term.
 """
 
 import re
@@ -32,6 +32,7 @@ ROLE = re.compile(r"\{term\}`(?P<content>[^`]+)`")
 WORD = re.compile(r"(?<![\w/.@-])\w{1,2}")  # where a word begins
 EXPLICIT = re.compile(r"(?P<text>.+?)\s*<(?P<target>[^<>]+)>", re.DOTALL)
 CLOSED = {"heading_open", "link_open", "th_open", "td_open", "blockquote_open"}
+STRESSED = {"strong_open", "em_open"}
 
 WORDS = Path(__file__).resolve().parents[1] / "terms.yml"
 
@@ -241,7 +242,7 @@ def _reading(text: str) -> _Reading:
     tokens = list(_all(_parser().parse(text)))
     for i, token in enumerate(tokens):
         if token.type == "myst_role" and token.meta.get("name") == "term":
-            closed = CLOSED & set(inside) or ("strong_open" in inside and not _alone(tokens, i))
+            closed = CLOSED & set(inside) or (set(inside) & STRESSED and not _alone(tokens, i))
             found.fitting, found.others = found.fitting + (not closed), found.others + bool(closed)
             _add_words(found, _shown(token.content))
         elif token.type in {"text", "softbreak"}:
@@ -256,8 +257,8 @@ def _reading(text: str) -> _Reading:
 
 
 def _alone(tokens: Sequence[Token], i: int) -> bool:
-    """Tell whether bold text is the term and nothing else, as where a chapter explains it."""
-    return tokens[i - 1].type == "strong_open" and tokens[i + 1].type == "strong_close"
+    """Tell whether stressed text is the term and nothing else, as where a chapter explains it."""
+    return tokens[i - 1].type in STRESSED and tokens[i + 1].type.endswith("_close")
 
 
 def _all(tokens: Sequence[Token]) -> Iterator[Token]:

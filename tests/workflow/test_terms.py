@@ -91,6 +91,7 @@ def test_the_first_plain_use_becomes_a_link(text, expected):
         "> accuracy, quoted",
         "**Accuracy.** A lead",
         "**The accuracy of all** is bold",
+        "*On accuracy*, a title",
         "{claim}`accuracy` and {doc}`accuracy </book/trust>` and {term}`accuracy`",
         "{term}`accuracy` comes first, then accuracy",
         "```{figure} a.png\n:alt: accuracy\n\nThe accuracy\n```",
