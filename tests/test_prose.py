@@ -18,8 +18,11 @@ OURS = (
     "regulation",
     "conclusions",
     "glossary",
-    "references",
     "authors",
+    "ethics",
+    "errata",
+    "releases",
+    "references",
     "acknowledgements",
     *(f"quiz-{part}" for part in range(1, 6)),
 )

@@ -14,11 +14,23 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from book.workflow import appendix, banners, chapters, reading, report, solutions_page, source
+from book.workflow import (
+    appendix,
+    banners,
+    chapters,
+    completed,
+    first_uses,
+    reading,
+    report,
+    solutions_page,
+    source,
+)
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site")
+# Lists of words, of works and of links, in which every term stands sooner or later.
+WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
 
 
@@ -35,7 +47,12 @@ def stage(profile: str) -> Path:
     generated = build / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
-    wanted = dict(_files(profile, pages, reading.survey(ROOT)))
+    readings = reading.survey(ROOT)
+    lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
+    wanted = dict(_files(profile, pages, lines))
+    texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
+    texts |= completed.completed(texts)
+    wanted |= {f"{n}.md": _timed(n, text, lines, readings) for n, text in texts.items()}
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
@@ -43,21 +60,58 @@ def stage(profile: str) -> Path:
 
 
 def _files(
-    profile: str, pages: list[Path], readings: Mapping[str, reading.Reading]
+    profile: str, pages: list[Path], lines: Mapping[str, str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
-    lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
     yield "_config.yml", _config(profile)
     yield "_toc.yml", (ROOT / "_toc.yml").read_bytes()
     for path in sorted((ROOT / "book").rglob("*")):
         inside = path.relative_to(ROOT / "book")
         if path.is_file() and path.suffix in PROSE and inside.parts[0] not in {"workflow", "_ext"}:
-            yield f"book/{inside.as_posix()}", _prose(path, inside, lines, readings)
+            yield f"book/{inside.as_posix()}", path.read_bytes()
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
+    notebooks = {each.document: _executed(each, profile) for each in chapters.chapters()}
+    yield from _with_terms(notebooks)
     for chapter in chapters.chapters():
         below = lines.get(chapter.document, "")
-        yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile, below)
+        content = _notebook(notebooks[chapter.document], chapter, profile, below)
+        yield f"notebooks/{chapter.stem}.ipynb", content
+
+
+def _with_terms(notebooks: dict[str, NotebookNode]) -> Iterator[tuple[str, bytes]]:
+    """Link the glossary's terms in the chapters, and yield the prose pages with theirs."""
+    glossary = ROOT / f"{first_uses.DOCUMENT}.md"
+    if not glossary.exists():
+        return
+    cells = {
+        document: [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+        for document, notebook in notebooks.items()
+    }
+    pages = [
+        page
+        for document in chapters.contents()
+        if document not in WITHOUT_TERMS and (page := _page(document, cells))
+    ]
+    text = first_uses.weave(pages, glossary.read_text("utf-8"))
+    yield f"{first_uses.DOCUMENT}.md", text.encode()
+    for page in pages:
+        if page.document not in cells:
+            yield f"{page.document}.md", page.texts[0].encode()
+            continue
+        for cell, content in zip(cells[page.document], page.texts, strict=True):
+            cell.source = content
+
+
+def _page(document: str, cells: dict[str, list[NotebookNode]]) -> first_uses.Page | None:
+    """Return a page with its texts; none for a page that the workflow writes."""
+    file = ROOT / f"{document}.md"
+    if not file.exists():
+        return None
+    number = chapters.document_number(document)
+    title = f"{number or ''} {chapters.title_of(file)}".strip()
+    texts = [cell.source for cell in cells.get(document, ())] or [file.read_text("utf-8")]
+    return first_uses.Page(document, title, texts)
 
 
 def _config(profile: str) -> bytes:
@@ -75,26 +129,28 @@ def _config(profile: str) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
 
 
-def _prose(
-    path: Path, inside: Path, lines: Mapping[str, str], readings: Mapping[str, reading.Reading]
+def _timed(
+    document: str, text: str, lines: Mapping[str, str], readings: Mapping[str, reading.Reading]
 ) -> bytes:
-    """Return a file of the book; on a page of prose with the times that readers want to know."""
-    if path.suffix != ".md":
-        return path.read_bytes()
-    document = f"book/{inside.with_suffix('').as_posix()}"
-    text = reading.fill(path.read_text("utf-8"), document, readings)
+    """Return a page of prose with the times that readers want to know."""
+    text = reading.fill(text, document, readings)
     return (reading.with_line(text, lines[document]) if document in lines else text).encode()
 
 
-def _notebook(chapter: chapters.Chapter, profile: str, line: str = "") -> bytes:
-    """Return the executed chapter with its number, its banners and the card of its run.
+def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
+    """Return the executed chapter, or its source where it was not executed."""
+    executed = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
+    return jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+
+
+def _notebook(
+    notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = ""
+) -> bytes:
+    """Return a chapter's page with its number, its banners and the card of its run.
 
     The line below its title is added here, after the execution, which it could else invalidate.
     """
-    build = paths.build_dir(profile)
-    executed = build / "executed" / f"{chapter.stem}.ipynb"
-    stamp = _read_json(build / "stamps" / f"{chapter.stem}.json")
-    notebook = jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+    stamp = _read_json(paths.build_dir(profile) / "stamps" / f"{chapter.stem}.json")
     below = "\n\n".join(filter(None, (line, banners.top(stamp, profile))))
     _number(notebook, chapter.number, below)
     if solutions_page.DOCUMENT in chapters.contents():
