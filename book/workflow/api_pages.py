@@ -54,7 +54,8 @@ GROUPS = (
     Group(
         "training",
         "Training",
-        "The recipe and the loop that follows it, losses, augmentation, search, distilling.",
+        "The recipe and the loop that follows it, losses, augmentation, search, distilling, "
+        "and pretraining without labels.",
         (
             "recipe",
             "train",
@@ -68,7 +69,10 @@ GROUPS = (
             "distributed",
             "search",
             "distil",
+            "selfsup",
             "prune",
+            "federated",
+            "private",
         ),
     ),
     Group(

@@ -21,8 +21,13 @@ def steps(cores: int) -> list[tuple[str, list[str]]]:
     return [
         ("lint", ["-m", "book.workflow.check"]),
         ("book in profile fast", fast),
-        ("unit tests", ["-m", "pytest", "-m", "not site"]),
+        ("unit tests", ["-m", "pytest", "-m", "not site", *several(cores)]),
     ]
+
+
+def several(cores: int) -> list[str]:
+    """Return what shares the tests among processes; one that has finished takes from the others."""
+    return ["-n", str(cores), "--dist", "worksteal"] if cores > 1 else []
 
 
 def browser() -> str | None:
@@ -43,7 +48,8 @@ def _run(name: str, arguments: list[str]) -> list[str]:
     """Run one step with its time, and return its name where it failed."""
     print(f"\n=== {name} ===", flush=True)
     started = time.monotonic()
-    code = subprocess.run([sys.executable, *arguments], cwd=ROOT).returncode
+    alone = {"OMP_NUM_THREADS": "1"} if "-n" in arguments else {}
+    code = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=os.environ | alone).returncode
     print(f"=== {name}: {'ok' if code == 0 else 'FAILED'}, {clock(time.monotonic() - started)} ===")
     return [name] if code else []
 
