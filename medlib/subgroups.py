@@ -73,7 +73,8 @@ class Subgroups(Comparison):
         counted in standard errors, the worst of all groups falls in each resample around the
         values that were found. It takes into account that groups overlap. The moves are mirrored,
         because a low score comes with a large estimated error: unmirrored they ask too much (the
-        tests simulate both the level and the search).
+        tests simulate both the level and the search). With a handful of positive patients a group
+        no resampling knows its own error, and the p value is too small.
         """
         found = {name: self.behind(name, level)[0] for name in self.values}
         name = min(found, key=lambda each: found[each].value)
@@ -154,6 +155,32 @@ def by_subgroup(
     outside = {name: ~mask for name, mask in masks.items()}
     inside, rest = (_compared(several, each, metric, resamples, seed) for each in (masks, outside))
     return Subgroups(inside.values, inside.draws, inside.limits, inside.units, rest)
+
+
+def within(scores: "Scores", mask: np.ndarray, findings: Sequence[int] | None = None) -> "Scores":
+    """Return the scores of some cases, as if there were no others.
+
+    Parameters
+    ----------
+    scores : Scores
+    mask : ndarray
+        ``(N,)`` bool, or the rows to take.
+    findings : sequence of int, optional
+        The labels to keep, where a case may carry several.
+
+    Returns
+    -------
+    Scores
+        Without a file: it is a part of what was scored.
+    """
+    labels, probabilities = scores.labels[mask], scores.probabilities[mask]
+    if findings is not None:
+        labels, probabilities = labels[:, list(findings)], probabilities[:, list(findings)]
+    groups = None if scores.groups is None else scores.groups[mask]
+    index = scores.index[mask]
+    return replace(
+        scores, labels=labels, probabilities=probabilities, index=index, groups=groups, path=None
+    )
 
 
 def smallest_gap(standard_error: float, power: float = 0.8, level: float = 0.95) -> float:
@@ -303,7 +330,7 @@ def _compared(
     seed: int,
 ) -> Comparison:
     """Evaluate the metric inside each mask, on the same resamples of all patients."""
-    parts = {name: [_inside(each, mask) for each in several] for name, mask in masks.items()}
+    parts = {name: [within(each, mask) for each in several] for name, mask in masks.items()}
     values = {n: np.array([each.value(metric) for each in many]) for n, many in parts.items()}
     draws: dict[str, list[np.ndarray]] = {name: [] for name in parts}
     first, generator = several[0], np.random.default_rng(seed)
@@ -314,18 +341,6 @@ def _compared(
     joined = {name: np.concatenate(found, axis=1) for name, found in draws.items()}
     units = min(_patients(many[0]) for many in parts.values())
     return Comparison(values, joined, RANGES[metric], units)
-
-
-def _inside(scores: "Scores", mask: np.ndarray) -> "Scores":
-    """Return the scores of some cases, as if there were no others."""
-    return replace(
-        scores,
-        labels=scores.labels[mask],
-        probabilities=scores.probabilities[mask],
-        index=scores.index[mask],
-        groups=None if scores.groups is None else scores.groups[mask],
-        path=None,
-    )
 
 
 def _patients(scores: "Scores") -> int:

@@ -17,6 +17,7 @@ from medlib.subgroups import (
     patients_a_group,
     patients_needed,
     smallest_gap,
+    within,
 )
 
 SIX = [f"g{k}" for k in range(6)]
@@ -49,10 +50,8 @@ def test_a_group_has_the_value_and_interval_of_its_cases_alone():
     alone = roc_auc_score(scores.labels[mask], scores.probabilities[mask, 1])
     assert found.values["a"] == pytest.approx([alone])
     assert found.rest.values["a"] == pytest.approx(found.values["b"])
-    only = replace(
-        scores, labels=scores.labels[mask], probabilities=scores.probabilities[mask],
-        index=scores.index[mask], groups=scores.groups[mask],
-    )  # fmt: skip
+    only = within(scores, mask)
+    assert only.path is None
     expected, interval = bootstrap(only, "auc", 800), found.interval("a")
     assert interval.low == pytest.approx(expected.low, abs=0.015)
     assert interval.high == pytest.approx(expected.high, abs=0.015)
@@ -69,6 +68,9 @@ def test_several_labels_seeds_and_thresholds():
     found = by_subgroup(many, group, "auc", 200)
     assert found.values["a"].shape == (3,)
     assert found.draws["a"].shape == (3, 200)
+    two = within(many[0], group["a"], findings=[0, 2])
+    assert (two.labels == labels[:90, [0, 2]]).all()
+    assert two.probabilities.shape == (90, 2)
     called = [replace(s, probabilities=decide(s.probabilities, [0.5] * 3) * 1.0) for s in many]
     sensitivity = by_subgroup(called, group, "sensitivity", 50).values["a"][0]
     calls = decide(many[0].probabilities, [0.5] * 3)[:90]
