@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "book" / "regulation.md").read_text("utf-8")
 STATUSES = ("met", "partly", "no", "does not apply")
 COUNT = re.compile(
-    r"Of the (\d+) items, (\d+) are met, (\d+) partly, (\d+) are not met, and (\d+) does not apply\."
+    r"Of the (\d+) items, (\d+) are met, (\d+) partly, (\d+) are not met, "
+    r"and (\d+) does not apply\."
 )
 
 
