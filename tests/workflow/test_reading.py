@@ -52,9 +52,10 @@ def staged(document: str, found: dict[str, reading.Reading]) -> str:
     lines = reading.lines(found, linked=True)
     if document.startswith("notebooks/"):
         chapter = chapters.chapter(document.removeprefix("notebooks/"))
-        return stage._notebook(chapter, "fast", lines[document]).decode()
-    inside = Path(f"{document.removeprefix('book/')}.md")
-    return stage._prose(ROOT / f"{document}.md", inside, lines, found).decode()
+        notebook = stage._executed(chapter, "fast")
+        return stage._notebook(notebook, chapter, "fast", lines[document]).decode()
+    text = (ROOT / f"{document}.md").read_text("utf-8")
+    return stage._timed(document, text, lines, found).decode()
 
 
 @pytest.mark.parametrize(
