@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from medlib.claims import read_claims
+
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN = re.compile(r"\{claim\}`([a-z0-9-]+)( value)?`")
 PAGES = ("regulation", "conclusions")
@@ -32,6 +34,11 @@ HOLDS_ZERO = (
     "trust-breast-temperature",
     "trust-pneumonia-temperature",
     "trust-retina-temperature",
+    "vit-retina-gap",
+    "vit-few-gap",
+    "federated-minus-pooled",
+    "private-cost-8",
+    "shift-letter-none",
 )
 # "better by", "flattered by", "gained"
 ABOVE_ZERO = (
@@ -49,6 +56,8 @@ ABOVE_ZERO = (
     "trust-breast-noise-confidence",
     "looking-mark-told",
     "looking-shuffled-loss",
+    "vit-breast-hybrid",
+    "federated-scan-own",
 )
 # "worse by", "lost", "less often"
 BELOW_ZERO = (
@@ -59,6 +68,9 @@ BELOW_ZERO = (
     "fcn-maps-minus-usual",
     "trust-breast-noise",
     "looking-endpoint",
+    "vit-breast-gap",
+    "vit-pneumonia-gap",
+    "federated-scan-alone",
 )
 # counts that the words around them depend on
 COUNTS = {
@@ -73,6 +85,9 @@ COUNTS = {
     "running-distilled-told": 0,
     "labels-medmnist-multi-label": 1,
     "preparing-shared-with-test": 0,
+    "self-supervision-better": 6,
+    "self-supervision-worse": 0,
+    "federated-leak-exact": 100,
 }
 # the first is smaller than the second
 ORDERED = (
@@ -86,25 +101,39 @@ ORDERED = (
     ("running-labels-pneumonia-auc", "running-int8-pneumonia-auc"),
     ("testing-neighbours-auc", "testing-auc"),
     ("choosing-needed", "choosing-positives-pneumonia"),
+    ("self-supervision-scratch-two", "self-supervision-tuned-two"),
+    ("self-supervision-tuned-many", "self-supervision-spot"),
+    ("shift-letter-reversed", "shift-letter-aligned"),
+    ("shift-letter-reversed", "shift-letter-balanced"),
 )
+
+
+def published(key: str) -> dict:
+    """Return a published claim; skip where its whole chapter has not been published yet."""
+    chapter = read_claims()[key].chapter
+    if not (ROOT / "results" / "cpu" / f"{chapter}.json").is_file():
+        pytest.skip(f"chapter {chapter} has not been published yet")
+    return PUBLISHED[key]
 
 
 def interval(key: str) -> tuple[float, float]:
     """Return a published interval."""
-    low, high = PUBLISHED[key]["interval"]
+    low, high = published(key)["interval"]
     return low, high
 
 
 def value(key: str) -> float:
     """Return a published value."""
-    return PUBLISHED[key]["value"]
+    return published(key)["value"]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_claim_of_the_page_is_published_and_shown_as_it_can_be(name):
     shown = SHOWN.findall((ROOT / "book" / f"{name}.md").read_text("utf-8"))
     assert len(shown) >= 15
-    assert [key for key, _ in shown if key not in PUBLISHED] == []
+    chapters = {path.stem for path in (ROOT / "results" / "cpu").glob("*.json")}
+    due = {key for key, _ in shown if read_claims()[key].chapter in chapters}
+    assert due - set(PUBLISHED) == set()
 
 
 @pytest.mark.parametrize("key", HOLDS_ZERO)
