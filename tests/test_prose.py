@@ -18,9 +18,13 @@ OURS = (
     "regulation",
     "conclusions",
     "glossary",
-    "references",
     "authors",
+    "ethics",
+    "errata",
+    "releases",
+    "references",
     "acknowledgements",
+    *(f"quiz-{part}" for part in range(1, 6)),
 )
 # written by the workflow when the site is staged
 GENERATED = {"reproducibility", "status", "data-cards", "solutions", "api"}

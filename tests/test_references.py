@@ -93,6 +93,11 @@ def test_every_cited_key_has_an_entry():
     assert missing == set()
 
 
+def test_every_entry_is_cited_and_there_are_many():
+    assert len(ENTRIES) >= 150
+    assert set(ENTRIES) - {key for _, key in citations()} == set()
+
+
 def test_citations_are_found_in_pages_cards_and_claims():
     found = set(citations())
     assert ("outline.md", "long2015fcn") in found

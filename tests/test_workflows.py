@@ -1,6 +1,7 @@
 """GitHub's workflows and the other habits: pinned, least rights, and commands that exist."""
 
 import importlib.util
+import json
 import os
 import re
 import stat
@@ -183,6 +184,20 @@ def test_the_citation_names_this_version_and_nobody_who_was_made_up():
     assert "CC BY 4.0" in (ROOT / "LICENSE-TEXT.md").read_text("utf-8")
 
 
+def test_the_archive_is_described_as_the_work_is_cited():
+    citation = parsed(ROOT / "CITATION.cff")
+    archive = json.loads((ROOT / ".zenodo.json").read_text("utf-8"))
+    assert archive["title"] == citation["title"]
+    assert archive["creators"] == citation["authors"]
+    assert archive["version"] == citation["version"] == __version__
+    assert archive["license"] == citation["license"]
+    assert archive["keywords"] == citation["keywords"]
+    assert archive["upload_type"] == citation["type"]
+    assert "CC BY 4.0" in archive["notes"]
+    assert "written by AI agents" in archive["description"]
+    assert "doi" not in archive, "Zenodo gives one to each edition"
+
+
 def test_the_changelog_keeps_its_form():
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     headings = re.findall(r"^## (.+)$", text, re.M)
@@ -205,6 +220,7 @@ class TestRelease:
             "notebooks/.keep": "",
             "pyproject.toml": '[project]\nversion = "1.2.3"\n',
             "CITATION.cff": "version: 1.2.3\n",
+            ".zenodo.json": '{"version": "1.2.3"}',
             "CHANGELOG.md": "## [1.2.3] - 2026-11-23\n",
         }
         for name, content in files.items():
@@ -225,6 +241,7 @@ class TestRelease:
         [
             ("CITATION.cff", "version: 1.2.2", "CITATION.cff says 1.2.2"),
             ("pyproject.toml", '[project]\nversion = "2"', "pyproject.toml says 2"),
+            (".zenodo.json", '{"version": "1"}', ".zenodo.json says 1"),
             ("CHANGELOG.md", "## [1.2.3] - unreleased", "CHANGELOG.md has no heading"),
             ("results/cpu/03-05-resnet.json", "{}", "1 claims have no published value: one"),
         ],

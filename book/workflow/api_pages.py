@@ -54,7 +54,8 @@ GROUPS = (
     Group(
         "training",
         "Training",
-        "The recipe and the loop that follows it, losses, augmentation, search, distilling.",
+        "The recipe and the loop that follows it, losses, augmentation, search, distilling, "
+        "and pretraining without labels.",
         (
             "recipe",
             "train",
@@ -68,6 +69,7 @@ GROUPS = (
             "distributed",
             "search",
             "distil",
+            "selfsup",
             "prune",
             "federated",
             "private",
@@ -86,6 +88,7 @@ GROUPS = (
             "predict",
             "segmentation",
             "trust",
+            "subgroups",
             "appraisal",
             "model_cards",
         ),

@@ -26,7 +26,10 @@ from medlib.errors import MedlibError
 from medlib.profiles import profile_named
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUTS = ("book", "notebooks", "data", "results", "_config.yml", "_toc.yml", "Snakefile", "medlib")
+INPUTS = (
+    "book", "notebooks", "data", "results", "_config.yml", "_toc.yml", "Snakefile", "medlib",
+    "CHANGELOG.md",
+)  # fmt: skip
 GATES = ("lint", "lock_check")
 ROOM = 10 * 2**20  # bytes; with less left, a failed chapter most likely wanted more
 

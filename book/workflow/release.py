@@ -5,6 +5,7 @@ sets ``GITHUB_REF_TYPE`` and ``GITHUB_REF_NAME``; by hand: ``--tag v0.1.0``.
 """
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -50,11 +51,13 @@ def _copies(root: Path) -> Iterator[str]:
 
 
 def _versions(root: Path, tag: str) -> Iterator[str]:
-    """Compare the tag with the three places that name a version."""
+    """Compare the tag with the four places that name a version."""
     wanted = tag.removeprefix("v")
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     citation = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))["version"]
-    for name, version in (("pyproject.toml", project), ("CITATION.cff", str(citation))):
+    archive = json.loads((root / ".zenodo.json").read_text("utf-8"))["version"]
+    places = {"pyproject.toml": project, "CITATION.cff": str(citation), ".zenodo.json": archive}
+    for name, version in places.items():
         if version != wanted:
             yield f"the tag is {tag}, but {name} says {version}"
     heading = rf"^## \[{re.escape(wanted)}\] - \d{{4}}-\d\d-\d\d$"

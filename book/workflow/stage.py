@@ -6,7 +6,7 @@ its content differs, and what no longer belongs is removed.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jupytext
@@ -14,11 +14,23 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from book.workflow import appendix, banners, chapters, report, solutions_page, source
+from book.workflow import (
+    appendix,
+    banners,
+    chapters,
+    completed,
+    first_uses,
+    reading,
+    report,
+    solutions_page,
+    source,
+)
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site")
+# Lists of words, of works and of links, in which every term stands sooner or later.
+WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
 
 
@@ -35,14 +47,21 @@ def stage(profile: str) -> Path:
     generated = build / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
-    wanted = dict(_files(profile, pages))
+    readings = reading.survey(ROOT)
+    lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
+    wanted = dict(_files(profile, pages, lines))
+    texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
+    texts |= completed.completed(texts)
+    wanted |= {f"{n}.md": _timed(n, text, lines, readings) for n, text in texts.items()}
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
     return target
 
 
-def _files(profile: str, pages: list[Path]) -> Iterator[tuple[str, bytes]]:
+def _files(
+    profile: str, pages: list[Path], lines: Mapping[str, str]
+) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
     yield "_config.yml", _config(profile)
     yield "_toc.yml", (ROOT / "_toc.yml").read_bytes()
@@ -52,8 +71,47 @@ def _files(profile: str, pages: list[Path]) -> Iterator[tuple[str, bytes]]:
             yield f"book/{inside.as_posix()}", path.read_bytes()
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
+    notebooks = {each.document: _executed(each, profile) for each in chapters.chapters()}
+    yield from _with_terms(notebooks)
     for chapter in chapters.chapters():
-        yield f"notebooks/{chapter.stem}.ipynb", _notebook(chapter, profile)
+        below = lines.get(chapter.document, "")
+        content = _notebook(notebooks[chapter.document], chapter, profile, below)
+        yield f"notebooks/{chapter.stem}.ipynb", content
+
+
+def _with_terms(notebooks: dict[str, NotebookNode]) -> Iterator[tuple[str, bytes]]:
+    """Link the glossary's terms in the chapters, and yield the prose pages with theirs."""
+    glossary = ROOT / f"{first_uses.DOCUMENT}.md"
+    if not glossary.exists():
+        return
+    cells = {
+        document: [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+        for document, notebook in notebooks.items()
+    }
+    pages = [
+        page
+        for document in chapters.contents()
+        if document not in WITHOUT_TERMS and (page := _page(document, cells))
+    ]
+    text = first_uses.weave(pages, glossary.read_text("utf-8"))
+    yield f"{first_uses.DOCUMENT}.md", text.encode()
+    for page in pages:
+        if page.document not in cells:
+            yield f"{page.document}.md", page.texts[0].encode()
+            continue
+        for cell, content in zip(cells[page.document], page.texts, strict=True):
+            cell.source = content
+
+
+def _page(document: str, cells: dict[str, list[NotebookNode]]) -> first_uses.Page | None:
+    """Return a page with its texts; none for a page that the workflow writes."""
+    file = ROOT / f"{document}.md"
+    if not file.exists():
+        return None
+    number = chapters.document_number(document)
+    title = f"{number or ''} {chapters.title_of(file)}".strip()
+    texts = [cell.source for cell in cells.get(document, ())] or [file.read_text("utf-8")]
+    return first_uses.Page(document, title, texts)
 
 
 def _config(profile: str) -> bytes:
@@ -71,13 +129,30 @@ def _config(profile: str) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
 
 
-def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
-    """Return the executed chapter with its number, its banners and the card of its run."""
-    build = paths.build_dir(profile)
-    executed = build / "executed" / f"{chapter.stem}.ipynb"
-    stamp = _read_json(build / "stamps" / f"{chapter.stem}.json")
-    notebook = jupytext.read(executed) if executed.exists() else source.read(chapter.source)
-    _number(notebook, chapter.number, banners.top(stamp, profile))
+def _timed(
+    document: str, text: str, lines: Mapping[str, str], readings: Mapping[str, reading.Reading]
+) -> bytes:
+    """Return a page of prose with the times that readers want to know."""
+    text = reading.fill(text, document, readings)
+    return (reading.with_line(text, lines[document]) if document in lines else text).encode()
+
+
+def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
+    """Return the executed chapter, or its source where it was not executed."""
+    executed = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
+    return jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+
+
+def _notebook(
+    notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = ""
+) -> bytes:
+    """Return a chapter's page with its number, its banners and the card of its run.
+
+    The line below its title is added here, after the execution, which it could else invalidate.
+    """
+    stamp = _read_json(paths.build_dir(profile) / "stamps" / f"{chapter.stem}.json")
+    below = "\n\n".join(filter(None, (line, banners.top(stamp, profile))))
+    _number(notebook, chapter.number, below)
     if solutions_page.DOCUMENT in chapters.contents():
         _link_solutions(notebook, chapter)
     if stamp.get("status") == "missing-data":
@@ -87,14 +162,14 @@ def _notebook(chapter: chapters.Chapter, profile: str) -> bytes:
     return jupytext.writes(notebook, fmt="ipynb").encode()
 
 
-def _number(notebook: NotebookNode, number: str, banner: str) -> None:
-    """Put the chapter's number into its title and the banner below it."""
+def _number(notebook: NotebookNode, number: str, below: str) -> None:
+    """Put the chapter's number into its title, and lines below it."""
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
     lines = first.source.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("# "))
     lines[at] = f"# {number} {lines[at][2:].strip()}"
-    if banner:
-        lines.insert(at + 1, f"\n{banner}\n")
+    if below:
+        lines.insert(at + 1, f"\n{below}\n")
     first.source = "\n".join(lines)
 
 

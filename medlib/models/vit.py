@@ -56,11 +56,16 @@ class Encoder(nn.Module):
         Numbers in a token, number of blocks, heads in each.
     dropout : float
         Share of the values that dropout sets to zero.
+    positions : bool
+        Whether it adds anything; without positions the patches are a bag.
     """
 
-    def __init__(self, tokens: int, width: int, depth: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self, tokens: int, width: int, depth: int, heads: int, dropout: float, positions: bool
+    ) -> None:
         super().__init__()
-        self.pos_embedding = nn.Parameter(torch.empty(1, tokens, width).normal_(std=0.02))
+        drawn = torch.empty(1, tokens, width).normal_(std=0.02)
+        self.pos_embedding = nn.Parameter(drawn) if positions else None
         self.dropout = nn.Dropout(dropout)
         blocks = [EncoderBlock(width, heads, dropout=dropout) for _ in range(depth)]
         names = [f"encoder_layer_{i}" for i in range(depth)]
@@ -69,7 +74,50 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``(N, T, width)`` to tokens of the same shape."""
-        return self.ln(self.layers(self.dropout(x + self.pos_embedding)))
+        if self.pos_embedding is not None:
+            x = x + self.pos_embedding
+        return self.ln(self.layers(self.dropout(x)))
+
+
+class ConvolutionalStem(nn.Sequential):
+    """Makes tokens by small convolutions (Xiao et al., "Early convolutions", NeurIPS 2021).
+
+    Each 3 x 3 convolution of stride 2 halves the map and doubles its channels, until one place of
+    the map stands for one patch; a 1 x 1 convolution follows. Neighbouring patches overlap in what
+    they see. The whole is put where the plain network cuts its patches.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the images.
+    width : int
+        Numbers in a token.
+    patch : int
+        Edge of a patch in pixels: 2, 4, 8, 16.
+    """
+
+    def __init__(self, in_channels: int, width: int, patch: int) -> None:
+        super().__init__()
+        for i, channels in enumerate(stem_channels(width, patch)):
+            halve = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            )
+            self.add_module(f"conv_bn_relu_{i}", halve)
+            in_channels = channels
+        self.conv_last = nn.Conv2d(in_channels, width, 1)
+
+
+def stem_channels(width: int, patch: int) -> list[int]:
+    """List the channels of a `ConvolutionalStem`: doubled at each step, `width` at the last."""
+    steps = patch.bit_length() - 1
+    if patch < 2 or patch != 2**steps or width % 2 ** (steps - 1):
+        raise ModelError(
+            f"a convolutional stem halves the image until one place is a patch: patch must be 2, "
+            f"4, 8 or 16 and width a multiple of patch / 2, got patch={patch}, width={width}"
+        )
+    return [width // 2 ** (steps - 1 - i) for i in range(steps)]
 
 
 class VisionTransformer(nn.Module):
@@ -96,6 +144,10 @@ class VisionTransformer(nn.Module):
         Edge of a patch in pixels, where it is neither.
     dropout : float
         Share of the values that dropout sets to zero.
+    hybrid : bool
+        Whether a `ConvolutionalStem` makes the tokens.
+    positions : bool
+        Whether each token is told where it stands.
     """
 
     def __init__(
@@ -110,6 +162,8 @@ class VisionTransformer(nn.Module):
         stem: str = "auto",
         patch: int | None = None,
         dropout: float = 0.0,
+        hybrid: bool = False,
+        positions: bool = True,
     ) -> None:
         super().__init__()
         patch = patch or PATCH[resolve_stem(stem, image_size)]
@@ -123,10 +177,13 @@ class VisionTransformer(nn.Module):
         _check_patches(image_size, patch)
         _check_heads(width, heads)
         self.image_size = image_size
-        self.conv_proj = nn.Conv2d(in_channels, width, patch, stride=patch)
+        if hybrid:
+            self.conv_proj = ConvolutionalStem(in_channels, width, patch)
+        else:
+            self.conv_proj = nn.Conv2d(in_channels, width, patch, stride=patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         tokens = (image_size // patch) ** 2 + 1  # 197 at 224 pixels
-        self.encoder = Encoder(tokens, width, depth, heads, dropout)
+        self.encoder = Encoder(tokens, width, depth, heads, dropout, positions)
         self.heads = nn.Sequential(OrderedDict(head=nn.Linear(width, num_classes)))
         _initialise(self)
 

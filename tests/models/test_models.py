@@ -203,6 +203,8 @@ def test_stems_shrink_as_documented(stem, side):
         ("vit_tiny", 31, {}, "31 x 31: resize the images to a multiple of 4"),
         ("vit_small", 28, {"heads": 5}, "multiple of heads, got width=384, heads=5"),
         ("vit_base", 28, {"patch": 32}, "patches of 32 pixels needs images of at least 32"),
+        ("vit_tiny", 28, {"hybrid": True, "patch": 7}, "2, 4, 8 or 16 and width a multiple of"),
+        ("vit_tiny", 32, {"hybrid": True, "patch": 8, "width": 54}, "got patch=8, width=54"),
         ("fcn8s", 28, {"stem": "standard"}, "fcn with the standard stem needs images of at least"),
         ("unet", 28, {"depth": 5}, "unet of depth 5 needs images of at least 32 x 32"),
         ("unet", 28, {"depth": 0}, "width and depth must be at least 1"),

@@ -36,6 +36,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("visit", names, indirect=True, scope="session", ids=str)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a page in one process where several share the work: one visit does."""
+    for item in items:
+        called = getattr(item, "callspec", None)
+        if called and "visit" in called.params:
+            item.add_marker(pytest.mark.xdist_group(str(called.params["visit"])))
+
+
 def missing(what: str) -> None:
     """End a test that cannot run: skip it for a person, fail it for a machine."""
     if os.environ.get("CI") == "true":

@@ -84,6 +84,13 @@ def test_text_leads_to_references_and_glossary(site: Path):
     assert any("glossary.html#term-" in at for at in prose)
 
 
+def test_terms_lead_to_where_they_are_first_used(site: Path):
+    page = (site / "book" / "glossary.html").resolve()
+    uses = {at for _, at in read(page).links if "#words-" in at}
+    assert len(uses) > 50
+    assert any(at.startswith("../notebooks/") for at in uses)
+
+
 def test_titles_differ(site: Path):
     titles = [(site / name).read_text(encoding="utf-8") for name in pages()]
     titles = [text.partition("<title>")[2].partition("</title>")[0].strip() for text in titles]

@@ -1,0 +1,72 @@
+"""What two prose pages say of other files: counts of the bibliography, and the changelog.
+
+The pages hold a marker where the generated text goes when the site is staged, so that no number is
+typed and nothing is written twice.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pybtex.database import Entry, parse_file
+
+from book.workflow import chapters
+
+MARKER = "<!-- completed when the site is staged -->"
+VERSION = re.compile(r"^## \[(?P<version>[^\]]+)\] - (?P<date>\S+) *$", re.MULTILINE)
+
+
+def completed(documents: Mapping[str, str], root: Path = chapters.ROOT) -> dict[str, str]:
+    """Return those pages that have a marker, with what belongs there.
+
+    Parameters
+    ----------
+    documents : mapping
+        Text by document, such as ``book/references``.
+    root : Path
+        The checkout.
+    """
+    written: dict[str, Callable[[Path], str]] = {
+        "book/references": counts,
+        "book/releases": notes,
+    }
+    return {
+        document: documents[document].replace(MARKER, write(root))
+        for document, write in written.items()
+        if MARKER in documents.get(document, "")
+    }
+
+
+def counts(root: Path = chapters.ROOT) -> str:
+    """Count the bibliography: works, identifiers, kinds of checks, days."""
+    entries = list(parse_file(str(root / "book" / "references.bib")).entries.values())
+    by = Counter(_identifier(entry) for entry in entries)
+    days = sorted(entry.fields["checked_date"] for entry in entries)
+    years = sorted(int(entry.fields["year"]) for entry in entries)
+    read = sum("stored" in entry.fields["checked_how"] for entry in entries)
+    return (
+        f"There are {len(entries)} works, from {years[0]} to {years[-1]}. {by['doi']} have a DOI, "
+        f"{by['arXiv']} an arXiv number and no DOI, and {by['other']} neither: for these the entry "
+        f"gives the address of the proceedings, of the publisher or of the office that issued it, "
+        f"or an ISBN. They were checked between {days[0]} and {days[-1]}. For {read} of them the "
+        "check names a stored copy that was read, of the work, of its first page or abstract or of "
+        "a record of it; the others rest on independent citations. These numbers are counted from "
+        "the bibliography each time the site is built."
+    )
+
+
+def notes(root: Path = chapters.ROOT) -> str:
+    """Return the changelog from its first version on, as sections of a page."""
+    text = (root / "CHANGELOG.md").read_text("utf-8")
+    first = VERSION.search(text)
+    return VERSION.sub(_heading, text[first.start() :]).strip() if first else ""
+
+
+def _heading(match: re.Match[str]) -> str:
+    date = "not yet released" if match["date"] == "unreleased" else match["date"]
+    return f"## Edition {match['version']}, {date}"
+
+
+def _identifier(entry: Entry) -> str:
+    return "doi" if "doi" in entry.fields else "arXiv" if "eprint" in entry.fields else "other"
