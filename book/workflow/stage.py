@@ -28,7 +28,7 @@ from book.workflow import (
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site")
+EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_explorer", "medlib_site")
 # Lists of words, of works and of links, in which every term stands sooner or later.
 WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
