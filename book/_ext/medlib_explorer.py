@@ -24,7 +24,8 @@ from sphinx.util.docutils import SphinxDirective
 from medlib import paths
 from medlib.errors import MedlibError
 from medlib.evaluate import Scores, read_scores
-from medlib.thresholds import OperatingPoint, operating_points
+from medlib.plots.decisions import confusion_counts
+from medlib.thresholds import decided
 
 LOGGER = logging.getLogger(__name__)
 SCRIPT = "medlib-explorer.js"
@@ -76,7 +77,7 @@ class Task:
 
 
 MODELS = (
-    *(Model(f"Small residual network, seed {s}", "04-08-benchmark", "resnet-small", s)
+    *(Model(f"Small ResNet, seed {s}", "04-08-benchmark", "resnet-small", s)
       for s in range(3)),
     Model("Nearest neighbours", "03-10-side-by-side", "nearest-neighbours"),
     Model("Histogram of brightness", "03-10-side-by-side", "histogram"),
@@ -205,16 +206,16 @@ def _table(task: Task, many: list[Scores]) -> str:
 def _rows(task: Task, many: list[Scores]) -> Iterator[str]:
     for model, each in zip(MODELS, many, strict=True):
         for cut in THRESHOLDS:
-            options = {"positive": task.positive}
-            (point,) = operating_points(each.labels, each.probabilities, cut, **options)
-            cells = "".join(f"<td>{cell}</td>" for cell in _cells(point))
+            acted = decided(each, cut, positive=task.positive)
+            cells = "".join(f"<td>{cell}</td>" for cell in [f"{cut:g}", *_cells(acted)])
             yield f'<tr><th scope="row">{html.escape(model.name)}</th>{cells}</tr>'
 
 
-def _cells(point: OperatingPoint) -> list[str]:
-    counts = (point.true_positive, point.false_negative, point.false_positive, point.true_negative)
-    shares = (point.sensitivity.value, point.specificity.value)
-    return [f"{point.threshold:g}", *map(str, counts), *map(rounded, shares)]
+def _cells(acted: Scores) -> list[str]:
+    """Return the cells of one threshold: the four counts, sensitivity, specificity."""
+    (clear, alarms), (missed, found) = confusion_counts(acted.labels, acted.probabilities).tolist()
+    shares = (acted.value("sensitivity"), acted.value("specificity"))
+    return [*map(str, (found, missed, alarms, clear)), *map(rounded, shares)]
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
