@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from book._ext import explorer_pictures
 from book._ext import medlib_explorer as explorer
 from medlib.errors import MedlibError
 from medlib.evaluate import read_scores
@@ -50,6 +51,30 @@ def test_each_model_has_a_row_a_threshold_and_nothing_can_end_the_script(page):
     assert page.count('<th scope="row">') == rows
     assert page.count("</script>") == 1
     assert len(page) < 60_000
+
+
+def test_without_data_there_are_numbers_and_no_pictures(monkeypatch):
+    monkeypatch.setattr(explorer_pictures.data, "data_status", lambda names: {names[0]: "missing"})
+    assert explorer.pictures() == {}
+    assert [each["sheet"] for each in data_of(explorer.render(explorer.read(RESULTS)))] == [
+        None
+    ] * 2
+
+
+def test_pictures_whose_licence_was_not_read_are_not_shown(monkeypatch):
+    monkeypatch.setattr(explorer_pictures.data, "data_status", lambda names: {names[0]: "here"})
+    assert explorer_pictures.sheet("busi128") is None
+    assert explorer_pictures.sheet("breastmnist") == {
+        "file": "explorer-breastmnist.png", "columns": 26, "rows": 6,
+    }  # fmt: skip
+
+
+def test_an_image_lies_at_its_number_on_the_sheet():
+    images = np.arange(30 * 6, dtype=np.uint8).reshape(30, 2, 3)
+    sheet = explorer_pictures.tiled(images)
+    assert sheet.shape == (2 * 2, 26 * 3)
+    assert (sheet[2:4, 3:6] == images[27]).all()
+    assert (sheet[2:, 12:] == 0).all()
 
 
 def test_a_half_is_rounded_up_as_by_the_script():

@@ -2,14 +2,14 @@
 
 The page gets the scores as JSON and a table of operating points, both computed here at build time.
 With JavaScript ``_static/medlib-explorer.js`` puts controls and curves above the table; without it
-the table stands alone. Nothing is trained and no data set is read: the scores are the files in
-``results/long``. The definitions are those of `medlib.thresholds` and `medlib.metrics`; a browser
-test holds the script to them.
+the table stands alone. Nothing is trained: the scores are the files in ``results/long``. The
+definitions are those of `medlib.thresholds` and `medlib.metrics`; a browser test holds the script
+to them.
 """
 
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -21,6 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from book._ext import explorer_pictures
 from medlib import paths
 from medlib.errors import MedlibError
 from medlib.evaluate import Scores, read_scores
@@ -98,7 +99,7 @@ class Explorer(SphinxDirective):
         for file in files(published):
             self.env.note_dependency(str(file))
         try:
-            text = render(read(published))
+            text = render(read(published), pictures())
         except MedlibError as error:
             LOGGER.warning(str(error), location=self.get_location(), type="medlib")
             return [nodes.paragraph(text="The committed scores are not there.")]
@@ -137,16 +138,26 @@ def read(published: Path) -> dict[Task, list[Scores]]:
     return found
 
 
-def payload(scores: dict[Task, list[Scores]]) -> list[dict[str, Any]]:
+def pictures() -> dict[str, dict[str, Any]]:
+    """Return where the pictures of each set will lie, for the sets that may be and are there."""
+    sheets = {task.data: explorer_pictures.sheet(task.data) for task in TASKS}
+    return {name: sheet for name, sheet in sheets.items() if sheet}
+
+
+def payload(
+    scores: dict[Task, list[Scores]], sheets: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Return what the script needs: for each set its words, cases, labels (1: to be found), scores.
 
-    A score is the probability of the class to be found, with all digits of the file.
+    A score is the probability of the class to be found, with all digits of the file. The sheet is
+    that of the set's pictures, or None.
     """
     return [
         {
             "title": task.title,
             "found": task.found,
             "other": task.other,
+            "sheet": sheets.get(task.data),
             "cases": many[0].index.tolist(),
             "labels": (many[0].labels == task.positive).astype(int).tolist(),
             "models": [
@@ -158,9 +169,11 @@ def payload(scores: dict[Task, list[Scores]]) -> list[dict[str, Any]]:
     ]
 
 
-def render(scores: dict[Task, list[Scores]]) -> str:
+def render(
+    scores: dict[Task, list[Scores]], sheets: Mapping[str, dict[str, Any]] | None = None
+) -> str:
     """Return the explorer's HTML: an empty place for the controls, the tables, the data."""
-    data = json.dumps(payload(scores), separators=(",", ":")).replace("</", "<\\/")
+    data = json.dumps(payload(scores, sheets or {}), separators=(",", ":")).replace("</", "<\\/")
     tables = "\n".join(_table(task, many) for task, many in scores.items())
     return (
         f'<div class="{MARK}">\n<div class="explorer-live"></div>\n'
@@ -175,19 +188,25 @@ def rounded(value: float) -> str:
     return str(Decimal(value).quantize(Decimal("0.001"), ROUND_HALF_UP))
 
 
-def add_script(
+def complete_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Load the script on the pages that hold an explorer, and on no other."""
-    if f'class="{MARK}"' in context.get("body", ""):
-        app.add_js_file(SCRIPT, loading_method="defer")
+    """Load the script on the pages that hold an explorer, and on no other; write its pictures."""
+    body = context.get("body", "")
+    if f'class="{MARK}"' not in body:
+        return
+    app.add_js_file(SCRIPT, loading_method="defer")
+    folder = Path(app.outdir) / explorer_pictures.FOLDER
+    for name, sheet in pictures().items():
+        if sheet["file"] in body:
+            explorer_pictures.write_sheet(name, folder / sheet["file"])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive; its settings are those of ``medlib_claims``."""
     app.setup_extension("medlib_claims")
     app.add_directive("explorer", Explorer)
-    app.connect("html-page-context", add_script)
+    app.connect("html-page-context", complete_page)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 

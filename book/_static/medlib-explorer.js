@@ -6,6 +6,8 @@
 const EXPLORER_TOP = 1.001; // above every probability: nothing is called positive
 const EXPLORER_BINS = 15; // of the calibration, (low, high] as in medlib
 const EXPLORER_BARS = 20; // of the histogram
+const EXPLORER_PICTURES = 40; // shown of each class; the numbers are listed without a limit
+const EXPLORER_IMAGES = new URL("../_images/", document.currentScript.src);
 const EXPLORER_Z = 1.959963984540054; // of a 95 % interval
 
 // ---------- numbers ----------
@@ -306,13 +308,28 @@ function flipped({ scores, threshold, keptThreshold }) {
   return [...scores.keys()].filter((i) => low <= scores[i] && scores[i] < high);
 }
 
-// A line for each class that changes side, with the numbers of its cases.
-function flipLines({ labels, cases, flips, threshold, keptThreshold, found, other }) {
+// A part of the sheet on which all test images of the set lie row by row.
+function picture(sheet, place) {
+  const part = (index, count) => `${(100 * index) / (count - 1)}%`;
+  const node = make("span", { className: "explorer-picture", ariaLabel: `test image ${place}` });
+  node.setAttribute("role", "img");
+  node.style.backgroundImage = `url("${new URL(sheet.file, EXPLORER_IMAGES)}")`;
+  node.style.backgroundSize = `${100 * sheet.columns}% ${100 * sheet.rows}%`;
+  node.style.backgroundPosition =
+    `${part(place % sheet.columns, sheet.columns)} ${part(Math.floor(place / sheet.columns), sheet.rows)}`;
+  return node;
+}
+
+// For each class that changes side the numbers of its cases, and pictures of the first ones.
+function flipLines({ labels, cases, flips, sheet, threshold, keptThreshold, found, other }) {
   const side = threshold > keptThreshold ? "now called negative" : "now called positive";
   return [1, 0].flatMap((label) => {
-    const mine = flips.filter((i) => labels[i] === label).map((i) => cases[i]);
-    const text = `${mine.length} ${label ? found : other}, ${side}: test images ${mine.join(", ")}.`;
-    return mine.length ? [make("p", { data: { flips: label ? "found" : "other" } }, text)] : [];
+    const mine = flips.filter((i) => labels[i] === label);
+    if (!mine.length) return [];
+    const numbers = mine.map((i) => cases[i]).join(", ");
+    const text = `${mine.length} ${label ? found : other}, ${side}: test images ${numbers}.`;
+    const shown = sheet ? mine.slice(0, EXPLORER_PICTURES) : [];
+    return [make("p", {}, text), make("div", {}, ...shown.map((i) => picture(sheet, cases[i])))];
   });
 }
 

@@ -24,6 +24,15 @@ COUNTS = """() => Object.fromEntries(
     .map((cell) => [cell.dataset.count, Number(cell.textContent)]))"""
 FLIPS = """() => [...document.querySelectorAll(".explorer-flips p")]
   .flatMap((line) => line.textContent.split("test images ")[1].match(/\\d+/g).map(Number))"""
+# The label of the last picture, and whether its sheet holds an image of that size.
+PICTURED = """async () => {
+  const last = [...document.querySelectorAll(".explorer-picture")].at(-1);
+  if (!last) return null;
+  const sheet = new Image();
+  sheet.src = getComputedStyle(last).backgroundImage.slice(5, -2);
+  await sheet.decode();
+  return [last.getAttribute("aria-label"), sheet.naturalWidth % 28, sheet.naturalHeight % 28];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +162,8 @@ def test_the_cases_that_change_side_are_listed(page, address: str, name: str, sc
     set_threshold(page, high)
     wanted = each.index[(score >= low) & (score < high)]
     assert sorted(page.evaluate(FLIPS)) == sorted(wanted.tolist())
+    pictured = page.evaluate(PICTURED)  # there are none where the site was built without data
+    assert pictured in (None, [f"test image {page.evaluate(FLIPS)[-1]}", 0, 0])
     assert f"{len(wanted)} of {len(score)}" in page.locator(".explorer-change").inner_text()
 
 
