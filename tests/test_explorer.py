@@ -12,6 +12,7 @@ import pytest
 
 from book._ext import explorer_pictures
 from book._ext import medlib_explorer as explorer
+from book.workflow import chapters, explorer_links, source, stage
 from medlib.errors import MedlibError
 from medlib.evaluate import read_scores
 
@@ -94,6 +95,19 @@ def test_scores_of_other_cases_are_refused(tmp_path: Path):
         explorer.read(tmp_path)
 
 
+@pytest.mark.parametrize("stem", explorer_links.HEADINGS)
+def test_the_chapters_lead_to_the_explorer_on_the_site_and_not_in_their_source(stem: str):
+    chapter = chapters.chapter(stem)
+    assert explorer_links.DOCUMENT not in chapter.source.read_text("utf-8")
+    page = stage._notebook(source.read(chapter.source), chapter, "fast").decode()
+    assert page.count("../book/explorer.md") == 1
+
+
+def test_other_chapters_stay_as_they_are():
+    text = explorer_links.HEADINGS["02-05-metrics"]
+    assert explorer_links.with_link(text, "02-04-losses-gradients") == text
+
+
 def test_only_the_page_with_an_explorer_loads_the_script(tmp_path: Path):
     pages = build(tmp_path, RESULTS)
     assert f"{explorer.SCRIPT}" in pages["index"]
@@ -112,21 +126,21 @@ def build(folder: Path, published: Path) -> dict[str, str]:
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-    source = folder / "src"
-    source.mkdir()
+    home = folder / "src"
+    home.mkdir()
     toc = "```{toctree}\nplain\n```\n"
-    (source / "index.md").write_text(f"# Home\n\n{toc}\n```{{explorer}}\n```\n", "utf-8")
-    (source / "plain.md").write_text("# Plain\n\nText.\n", "utf-8")
+    (home / "index.md").write_text(f"# Home\n\n{toc}\n```{{explorer}}\n```\n", "utf-8")
+    (home / "plain.md").write_text("# Plain\n\nText.\n", "utf-8")
     settings = {
         "extensions": ["myst_parser", "medlib_explorer"],
         "html_theme": "basic",
         "medlib_build_dir": str(folder / "build"),
         "medlib_published_dir": str(published),
     }
-    places = (str(source), None, str(folder / "html"), str(folder / "trees"))
+    places = (str(home), None, str(folder / "html"), str(folder / "trees"))
     sys.path.insert(0, str(ROOT / "book" / "_ext"))
     try:
-        with patch_docutils(str(source)), docutils_namespace():
+        with patch_docutils(str(home)), docutils_namespace():
             Sphinx(*places, "html", settings, io.StringIO(), io.StringIO()).build()
     finally:
         sys.path.remove(str(ROOT / "book" / "_ext"))
