@@ -87,7 +87,7 @@ def train_privately(model: nn.Module, split: Split, plan: PrivatePlan, *, seed: 
     """
     images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
     generator = torch.Generator().manual_seed(seed)
-    model.eval()  # no dropout; nothing here depends on the mode else
+    model.eval()  # no dropout; nothing else here depends on the mode
     for step in range(plan.steps):
         drawn = torch.rand(len(split), generator=generator) < plan.expected_batch / len(split)
         batch = as_input(images[drawn], model)

@@ -17,6 +17,7 @@ OURS = (
     "literature",
     "regulation",
     "conclusions",
+    "explorer",
     "glossary",
     "authors",
     "ethics",

@@ -18,7 +18,7 @@ and the time of a step. The recipe was found for ``resnet_small``, on validation
 these sets: that favours the ResNet, and the chapter says so.
 
 **Labels.** ``-2`` and ``-10`` after a name: 2 and 10 % of the training labels of PneumoniaMNIST (94
-and 471 images), stratified, nested, the same for all networks of a seed, repeated to the length of
+and 470 images), stratified, nested, the same for all networks of a seed, repeated to the length of
 the whole split, so that every training takes the same number of steps (`long_transfer.OnShare`).
 The ResNet at 10 % is ``scratch-10`` of chapter 3.12; at 2 % it is ``vit-resnet-2`` here.
 

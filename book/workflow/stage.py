@@ -19,6 +19,7 @@ from book.workflow import (
     banners,
     chapters,
     completed,
+    explorer_links,
     first_uses,
     reading,
     report,
@@ -28,7 +29,7 @@ from book.workflow import (
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site")
+EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_explorer", "medlib_site")
 # Lists of words, of works and of links, in which every term stands sooner or later.
 WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
@@ -155,6 +156,8 @@ def _notebook(
     _number(notebook, chapter.number, below)
     if solutions_page.DOCUMENT in chapters.contents():
         _link_solutions(notebook, chapter)
+    if explorer_links.DOCUMENT in chapters.contents():
+        _link_explorer(notebook, chapter.stem)
     if stamp.get("status") == "missing-data":
         _hide_errors(notebook)
     card = nbformat.v4.new_markdown_cell(banners.card(stamp, chapter.stem), id="run-card")
@@ -178,6 +181,13 @@ def _link_solutions(notebook: NotebookNode, chapter: chapters.Chapter) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = solutions_page.with_link(cell.source, chapter)
+
+
+def _link_explorer(notebook: NotebookNode, stem: str) -> None:
+    """Lead from a chapter about thresholds to the page where a reader moves one."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = explorer_links.with_link(cell.source, stem)
 
 
 def _hide_errors(notebook: NotebookNode) -> None:
