@@ -6,6 +6,7 @@ its content differs, and what no longer belongs is removed.
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from nbformat import NotebookNode
 from book.workflow import (
     appendix,
     banners,
+    changed,
     chapters,
+    citing,
     completed,
     first_uses,
     reading,
@@ -49,9 +52,13 @@ def stage(profile: str) -> Path:
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
     readings = reading.survey(ROOT)
     lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
-    wanted = dict(_files(profile, pages, lines))
+    ends = _ends()
+    wanted = dict(_files(profile, pages, lines, ends))
     texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
     texts |= completed.completed(texts)
+    texts |= {
+        name: f"{text.rstrip()}\n\n{ends[name]}\n" for name, text in texts.items() if ends.get(name)
+    }
     wanted |= {f"{n}.md": _timed(n, text, lines, readings) for n, text in texts.items()}
     for relative, content in wanted.items():
         _write(target / relative, content)
@@ -59,8 +66,19 @@ def stage(profile: str) -> Path:
     return target
 
 
+def _ends() -> dict[str, str]:
+    """Return what closes each page that people write: its last change and its citation."""
+    days, book = changed.days(ROOT), citing.work(ROOT)
+    sources = {name: ROOT / f"{name}.md" for name in chapters.contents()}
+    return {
+        name: citing.closing(name, chapters.title_of(path), days, book)
+        for name, path in sources.items()
+        if path.exists()
+    }
+
+
 def _files(
-    profile: str, pages: list[Path], lines: Mapping[str, str]
+    profile: str, pages: list[Path], lines: Mapping[str, str], ends: Mapping[str, str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
     yield "_config.yml", _config(profile)
@@ -73,9 +91,12 @@ def _files(
         yield f"book/{path.name}", path.read_bytes()
     notebooks = {each.document: _executed(each, profile) for each in chapters.chapters()}
     yield from _with_terms(notebooks)
+    found = report.verdicts(profile)
     for chapter in chapters.chapters():
-        below = lines.get(chapter.document, "")
-        content = _notebook(notebooks[chapter.document], chapter, profile, below)
+        counts = Counter(item.status for item in found if item.chapter == chapter.stem)
+        below = "\n\n".join(filter(None, (lines.get(chapter.document), banners.badge(counts))))
+        end = ends.get(chapter.document, "")
+        content = _notebook(notebooks[chapter.document], chapter, profile, below, end)
         yield f"notebooks/{chapter.stem}.ipynb", content
 
 
@@ -144,11 +165,11 @@ def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
 
 
 def _notebook(
-    notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = ""
+    notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = "", end: str = ""
 ) -> bytes:
-    """Return a chapter's page with its number, its banners and the card of its run.
+    """Return a chapter's page with its number, its banners, the card of its run and its citation.
 
-    The line below its title is added here, after the execution, which it could else invalidate.
+    The lines below its title are added here, after the execution, which they could else invalidate.
     """
     stamp = _read_json(paths.build_dir(profile) / "stamps" / f"{chapter.stem}.json")
     below = "\n\n".join(filter(None, (line, banners.top(stamp, profile))))
@@ -157,8 +178,9 @@ def _notebook(
         _link_solutions(notebook, chapter)
     if stamp.get("status") == "missing-data":
         _hide_errors(notebook)
-    card = nbformat.v4.new_markdown_cell(banners.card(stamp, chapter.stem), id="run-card")
-    notebook.cells.append(card)
+    for name, text in (("run-card", banners.card(stamp, chapter.stem)), ("page-end", end)):
+        if text:
+            notebook.cells.append(nbformat.v4.new_markdown_cell(text, id=name))
     return jupytext.writes(notebook, fmt="ipynb").encode()
 
 
