@@ -31,7 +31,7 @@ from book.workflow import (
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site")
+EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_site", "medlib_finder")
 # Lists of words, of works and of links, in which every term stands sooner or later.
 WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
@@ -143,6 +143,7 @@ def _config(profile: str) -> bytes:
         name: str(ROOT / "book" / "_ext") for name in EXTENSIONS
     }
     config["sphinx"]["config"] |= {
+        "html_baseurl": f"{chapters.site_url(config['repository']['url'])}/",
         "medlib_profile": profile,
         "medlib_build_dir": str(paths.build_dir(profile)),
         "medlib_published_dir": str(ROOT / "results"),
