@@ -51,6 +51,7 @@ NOT_FOUND = Template("""<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
+<link rel="icon" href="data:,">
 <title>No page has this address: $title</title>
 <style>$look</style>
 </head>
@@ -88,6 +89,7 @@ MOVED = Template("""<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Moved: $old</title>
 <link rel="canonical" href="$url/$new.html">
+<link rel="icon" href="data:,">
 <meta http-equiv="refresh" content="0; url=$link">
 <style>$look</style>
 </head>

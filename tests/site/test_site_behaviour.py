@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from site_visit import pages
+from site_visit import ROOT, pages
+
+from book.workflow import terms
 
 pytestmark = pytest.mark.site
 PATIENCE = 10_000  # milliseconds; a loaded machine takes its time to move things
@@ -39,6 +41,20 @@ def test_search_leads_to_the_glossary_in_both_languages(page, address: str, term
     found.click()
     page.wait_for_selector("article h1")
     assert term.lower() in page.locator("main").text_content().lower()
+
+
+def test_search_finds_every_entry_of_the_glossary(page, address: str):
+    entries = terms.entries((ROOT / "book" / "glossary.md").read_text("utf-8"))
+    names = [line for entry in entries for line in entry.splitlines() if not line.startswith(" ")]
+    page.goto(f"{address}search.html?q=accuracy")
+    page.wait_for_selector("#search-results li a")
+    lost = page.evaluate(
+        "(names) => names.filter((name) => !Search._performSearch(...Search._parseQuery(name))"
+        ".some((found) => found[0] === 'book/glossary'))",
+        names,
+    )
+    assert len(names) > 500
+    assert lost == []
 
 
 def test_a_missing_address_leads_home_and_to_the_search(page, site: Path, address: str):
