@@ -25,6 +25,7 @@ PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+?)(?:\s*;.*)?")
 MINE = {"medlib", "book", "tests", "medlib_claims", "medlib_site"}
 BROUGHT = {  # imported only where the package that brings them is there
     "matplotlib_inline": "ipykernel",
+    "myst_parser": "jupyter-book",
     "hatchling": "the build system",
 }
 

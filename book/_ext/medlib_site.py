@@ -22,6 +22,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
 from book._ext.site_images import size_pictures
+from book._ext.site_text import first_paragraph
 from book.workflow import chapters
 
 Number = tuple[str | int, ...]
@@ -247,11 +248,8 @@ def _kept(button: dict[str, Any], source: Path) -> bool:
 
 def describe(doctree: nodes.document) -> str:
     """Return the page's first paragraph, cut at a word, for search engines and previews."""
-    for paragraph in doctree.findall(nodes.paragraph):
-        if isinstance(paragraph.parent, (nodes.section, nodes.document)):
-            text = re.sub(r"\s+", " ", paragraph.astext()).strip()
-            return text if len(text) <= DESCRIPTION else f"{text[:DESCRIPTION].rsplit(' ', 1)[0]} …"
-    return ""
+    text = first_paragraph(doctree)
+    return text if len(text) <= DESCRIPTION else f"{text[:DESCRIPTION].rsplit(' ', 1)[0]} …"
 
 
 def remove_old_pages(app: Sphinx, error: Exception | None) -> None:

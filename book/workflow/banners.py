@@ -1,4 +1,6 @@
-"""What a chapter's page says of the run that produced it: banners at the top, a card at the end."""
+"""What a chapter's page says of its run: banners and verdicts at the top, a card at the end."""
+
+from collections.abc import Mapping
 
 FAST = """:::{admonition} Not results
 :class: warning banner-fast
@@ -46,6 +48,32 @@ def top(stamp: dict, profile: str) -> str:
         names = ", ".join(f"`{name}`" for name in stamp["missing"]) or "a data set"
         found.append(SYNTHETIC.replace("{names}", names))
     return "\n\n".join(found)
+
+
+BADGES = {  # by verdict: ending of the CSS class that a claim in the text has too, and a sign
+    "reproduced": ("reproduced", "\N{CHECK MARK}"),
+    "differs": ("differs", "\N{NOT EQUAL TO}"),
+    "cannot tell": ("unknown", "?"),
+}
+
+
+def badge(counts: Mapping[str, int]) -> str:
+    """Return how a chapter's claims compare with the published edition, counted by verdict.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        Number of the chapter's claims by verdict, a key of `BADGES`; nothing is shown without any.
+    """
+    shown = [
+        f"[{sign} {counts[verdict]} {verdict}]{{.verdict .verdict-{style}}}"
+        for verdict, (style, sign) in BADGES.items()
+        if counts.get(verdict)
+    ]
+    if not shown:
+        return ""
+    where = "{doc}`against the published edition </book/reproducibility>`"
+    return f":::{{container}} verdict-line\nClaims {where}: {' '.join(shown)}\n:::"
 
 
 def card(stamp: dict, stem: str) -> str:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from book.workflow import chapters, fingerprint, source
+from book.workflow import changed, chapters, fingerprint, source
 from book.workflow.plainly import FULL, plainly
 from book.workflow.progress import Progress, clock
 from medlib import paths
@@ -28,7 +28,7 @@ from medlib.profiles import profile_named
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = (
     "book", "notebooks", "data", "results", "_config.yml", "_toc.yml", "Snakefile", "medlib",
-    "CHANGELOG.md",
+    "CHANGELOG.md", "CITATION.cff",
 )  # fmt: skip
 GATES = ("lint", "lock_check")
 ROOM = 10 * 2**20  # bytes; with less left, a failed chapter most likely wanted more
@@ -85,6 +85,7 @@ def state_key(profile: str, only: str | None) -> str:
     for path in [*prints, *_input_files()]:
         digest.update(os.path.relpath(path, ROOT).encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest.update(json.dumps(changed.days(ROOT), sort_keys=True).encode())
     return digest.hexdigest()
 
 

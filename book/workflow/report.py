@@ -45,6 +45,19 @@ def write_pages(profile: str, folder: Path) -> list[Path]:
     return [folder / name for name in pages]
 
 
+def verdicts(profile: str) -> tuple[verify.Verdict, ...]:
+    """Return the verdict on each claim, as the report lists them; none where a profile has none.
+
+    Parameters
+    ----------
+    profile : str
+        The profile whose run is compared. A smoke test is compared with nothing.
+    """
+    if profile in PROFILES and not PROFILES[profile].results:
+        return ()
+    return tuple(verify.compare(profile, published=_edition_dir(profile)).values())
+
+
 def reproducibility(report: verify.Report) -> Iterator[str]:
     """Yield the lines of the reproducibility report."""
     claims = read_claims()

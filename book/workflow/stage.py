@@ -6,6 +6,7 @@ its content differs, and what no longer belongs is removed.
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from nbformat import NotebookNode
 from book.workflow import (
     appendix,
     banners,
+    changed,
     chapters,
+    citing,
     completed,
     explorer_links,
     first_uses,
@@ -29,7 +32,7 @@ from book.workflow import (
 from medlib import paths
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_explorer", "medlib_site")
+EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_explorer", "medlib_site", "medlib_finder")
 # Lists of words, of works and of links, in which every term stands sooner or later.
 WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
@@ -50,9 +53,13 @@ def stage(profile: str) -> Path:
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
     readings = reading.survey(ROOT)
     lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
-    wanted = dict(_files(profile, pages, lines))
+    ends = _ends()
+    wanted = dict(_files(profile, pages, lines, ends))
     texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
     texts |= completed.completed(texts)
+    texts |= {
+        name: f"{text.rstrip()}\n\n{ends[name]}\n" for name, text in texts.items() if ends.get(name)
+    }
     wanted |= {f"{n}.md": _timed(n, text, lines, readings) for n, text in texts.items()}
     for relative, content in wanted.items():
         _write(target / relative, content)
@@ -60,8 +67,19 @@ def stage(profile: str) -> Path:
     return target
 
 
+def _ends() -> dict[str, str]:
+    """Return what closes each page that people write: its last change and its citation."""
+    days, book = changed.days(ROOT), citing.work(ROOT)
+    sources = {name: ROOT / f"{name}.md" for name in chapters.contents()}
+    return {
+        name: citing.closing(name, chapters.title_of(path), days, book)
+        for name, path in sources.items()
+        if path.exists()
+    }
+
+
 def _files(
-    profile: str, pages: list[Path], lines: Mapping[str, str]
+    profile: str, pages: list[Path], lines: Mapping[str, str], ends: Mapping[str, str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
     yield "_config.yml", _config(profile)
@@ -74,9 +92,12 @@ def _files(
         yield f"book/{path.name}", path.read_bytes()
     notebooks = {each.document: _executed(each, profile) for each in chapters.chapters()}
     yield from _with_terms(notebooks)
+    found = report.verdicts(profile)
     for chapter in chapters.chapters():
-        below = lines.get(chapter.document, "")
-        content = _notebook(notebooks[chapter.document], chapter, profile, below)
+        counts = Counter(item.status for item in found if item.chapter == chapter.stem)
+        below = "\n\n".join(filter(None, (lines.get(chapter.document), banners.badge(counts))))
+        end = ends.get(chapter.document, "")
+        content = _notebook(notebooks[chapter.document], chapter, profile, below, end)
         yield f"notebooks/{chapter.stem}.ipynb", content
 
 
@@ -123,6 +144,7 @@ def _config(profile: str) -> bytes:
         name: str(ROOT / "book" / "_ext") for name in EXTENSIONS
     }
     config["sphinx"]["config"] |= {
+        "html_baseurl": f"{chapters.site_url(config['repository']['url'])}/",
         "medlib_profile": profile,
         "medlib_build_dir": str(paths.build_dir(profile)),
         "medlib_published_dir": str(ROOT / "results"),
@@ -145,11 +167,11 @@ def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
 
 
 def _notebook(
-    notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = ""
+    notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = "", end: str = ""
 ) -> bytes:
-    """Return a chapter's page with its number, its banners and the card of its run.
+    """Return a chapter's page with its number, its banners, the card of its run and its citation.
 
-    The line below its title is added here, after the execution, which it could else invalidate.
+    The lines below its title are added here, after the execution, which they could else invalidate.
     """
     stamp = _read_json(paths.build_dir(profile) / "stamps" / f"{chapter.stem}.json")
     below = "\n\n".join(filter(None, (line, banners.top(stamp, profile))))
@@ -160,8 +182,9 @@ def _notebook(
         _link_explorer(notebook, chapter.stem)
     if stamp.get("status") == "missing-data":
         _hide_errors(notebook)
-    card = nbformat.v4.new_markdown_cell(banners.card(stamp, chapter.stem), id="run-card")
-    notebook.cells.append(card)
+    for name, text in (("run-card", banners.card(stamp, chapter.stem)), ("page-end", end)):
+        if text:
+            notebook.cells.append(nbformat.v4.new_markdown_cell(text, id=name))
     return jupytext.writes(notebook, fmt="ipynb").encode()
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("MEDLIB_SITE") or ROOT / "_build" / "fast" / "html")
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
@@ -73,11 +75,14 @@ AUDIT = """async ([where, rules]) => {
 
 
 def pages() -> list[str]:
-    """List the pages of the site by their address, without the page that only forwards."""
+    """List the pages of the site by their address, without those that only forward."""
     if not SITE.is_dir():
         return []
     found = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
-    return [p.as_posix() for p in found if p.parts[0] not in {"_static", "_sources", "index.html"}]
+    moved = yaml.safe_load((ROOT / "book" / "moved.yml").read_text("utf-8")) or {}
+    forwards = {"index.html", *(f"{old}.html" for old in moved)}
+    own = [p for p in found if p.parts[0] not in {"_static", "_sources"}]
+    return [p.as_posix() for p in own if p.as_posix() not in forwards]
 
 
 @dataclass

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from site_visit import pages
+from site_visit import ROOT, pages
+
+from book.workflow import terms
 
 pytestmark = pytest.mark.site
 PATIENCE = 10_000  # milliseconds; a loaded machine takes its time to move things
@@ -29,6 +31,50 @@ def test_search_finds_a_term(page, address: str, term: str):
     found.click()
     page.wait_for_selector("article h1")
     assert term.split()[0] in page.locator("main").text_content().lower()  # also folded text
+
+
+@pytest.mark.parametrize("term", ["准确率", "展开", "Accuracy"])
+def test_search_leads_to_the_glossary_in_both_languages(page, address: str, term: str):
+    page.goto(f"{address}search.html?q={term}")
+    found = page.locator('#search-results li a[href*="book/glossary.html"]').first
+    found.wait_for(timeout=PATIENCE)
+    found.click()
+    page.wait_for_selector("article h1")
+    assert term.lower() in page.locator("main").text_content().lower()
+
+
+def test_search_finds_every_entry_of_the_glossary(page, address: str):
+    entries = terms.entries((ROOT / "book" / "glossary.md").read_text("utf-8"))
+    names = [line for entry in entries for line in entry.splitlines() if not line.startswith(" ")]
+    page.goto(f"{address}search.html?q=accuracy")
+    page.wait_for_selector("#search-results li a")
+    lost = page.evaluate(
+        "(names) => names.filter((name) => !Search._performSearch(...Search._parseQuery(name))"
+        ".some((found) => found[0] === 'book/glossary'))",
+        names,
+    )
+    assert len(names) > 500
+    assert lost == []
+
+
+def test_a_missing_address_leads_home_and_to_the_search(page, site: Path, address: str):
+    lost = (site / "404.html").read_text(encoding="utf-8")
+    page.route("**/gone/**", lambda route: route.fulfill(status=404, body=lost))
+    page.goto(f"{address}notebooks/gone/away.html")
+    page.locator("main a").click()
+    page.wait_for_url(f"{address}book/index.html")
+    page.goto(f"{address}notebooks/gone/away.html")
+    page.locator("input").fill("resnet")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{address}search.html?q=resnet*")
+
+
+def test_chapters_can_be_downloaded_in_three_forms(page, site: Path, address: str):
+    name = next(each for each in pages() if each.startswith("notebooks/"))
+    page.goto(address + name)
+    links = page.locator(".dropdown-download-buttons a")
+    endings = {link.get_attribute("href").rpartition(".")[2] for link in links.all()}
+    assert endings == {"ipynb", "md", "py"}
 
 
 def test_search_box_opens_by_keyboard_and_leads_to_results(page, address: str):

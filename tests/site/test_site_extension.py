@@ -46,7 +46,8 @@ def build(book: Path) -> dict[str, str]:
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     settings = {
-        "extensions": ["myst_parser", "medlib_claims", "medlib_site"],
+        "extensions": ["myst_parser", "medlib_claims", "medlib_site", "medlib_finder"],
+        "html_baseurl": "https://ann.github.io/book/",
         "master_doc": "book/index",
         "myst_enable_extensions": ["colon_fence", "dollarmath"],
         "numfig": True,
@@ -105,6 +106,23 @@ def test_folds_are_details(book: Path):
 def test_first_paragraph_describes_the_page(book: Path):
     page = build(book)["notebooks/03-05-resnet"]
     assert 'name="description" content="A first paragraph that tells what' in page
+
+
+def test_pages_can_be_found_from_elsewhere(book: Path):
+    write(book, "book/plain", PAGES["book/plain"] + "\n多标签分类\n")
+    page = build(book)["notebooks/03-05-resnet"]
+    url = "https://ann.github.io/book"
+    assert f'property="og:url" content="{url}/notebooks/03-05-resnet.html"' in page
+    assert 'property="og:title" content="3.5 Residual networks"' in page
+    assert f'property="og:image" content="{url}/_static/screenshot.png"' in page
+    assert 'content="A first paragraph that tells what the chapter is about."' in page
+    assert 'type="application/rss+xml" title="Editions" href="../releases.xml"' in page
+    files = {name: book / "html" / name for name in ("404.html", "sitemap.xml", "releases.xml")}
+    assert all(path.exists() for path in files.values())
+    assert files["sitemap.xml"].read_text(encoding="utf-8").count("<loc>") == len(PAGES)
+    index = (book / "html" / "searchindex.js").read_text(encoding="utf-8")
+    assert '"\\u5206\\u7c7b"' in index or '"分类"' in index
+    assert "splitQuery" in (book / "html/_static/language_data.js").read_text(encoding="utf-8")
 
 
 def test_unchanged_book_writes_nothing(book: Path):

@@ -9,6 +9,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 from site_visit import pages
 
+from book.workflow import chapters
+
 pytestmark = pytest.mark.site
 
 
@@ -73,7 +75,8 @@ def test_every_page_can_be_reached(site: Path):
         for _, link in read(home).links
         if not urlsplit(link).scheme
     }
-    assert [name for name in pages() if (site / name).resolve() not in linked | {home}] == []
+    unlinked = [name for name in pages() if (site / name).resolve() not in linked | {home}]
+    assert [name for name in unlinked if name != "404.html"] == []
 
 
 def test_text_leads_to_references_and_glossary(site: Path):
@@ -95,3 +98,20 @@ def test_titles_differ(site: Path):
     titles = [(site / name).read_text(encoding="utf-8") for name in pages()]
     titles = [text.partition("<title>")[2].partition("</title>")[0].strip() for text in titles]
     assert len(set(titles)) == len(titles)
+
+
+def test_the_map_of_the_site_lists_its_pages(site: Path):
+    text = (site / "sitemap.xml").read_text(encoding="utf-8")
+    listed = [at.partition("</loc>")[0] for at in text.split("<loc>")[1:]]
+    root = chapters.site_url(chapters.repository_url())
+    ours = [name for name in pages() if name not in {"404.html", "search.html"}]
+    assert listed == sorted(f"{root}/{name}" for name in ours)
+
+
+def test_pages_say_what_other_sites_show_of_them(site: Path):
+    for name in (each for each in pages() if "/" in each):
+        text = (site / name).read_text(encoding="utf-8")
+        for wanted in ("og:title", "og:url", "og:image"):
+            assert text.count(f'property="{wanted}"') == 1, f"{name}: {wanted}"
+        assert 'type="application/rss+xml"' in text, name
+    assert (site / "_static" / "screenshot.png").exists()

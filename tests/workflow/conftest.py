@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("pyproject.toml", "Snakefile", "_config.yml", "medlib", "data", "book", "results")
+COPIED = (
+    "pyproject.toml", "Snakefile", "_config.yml", "CITATION.cff",
+    "medlib", "data", "book", "results",
+)  # fmt: skip
 
 CHAPTER = """---
 jupytext:

@@ -1,0 +1,137 @@
+"""Sphinx extension for being found: files beside the pages, previews, downloads, search in Chinese.
+
+The files beside the pages (map of the site, feed, 404, old addresses) are written when the build
+has ended; what they hold stands in book/workflow/web_files.py.
+"""
+
+import html
+import re
+from typing import Any
+
+import jupytext
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
+
+from book._ext.site_text import first_paragraph, first_sentence
+from book.workflow import chapters, source, web_files
+
+PICTURE = "_static/screenshot.png"  # 1280 x 860
+PICTURE_SHOWS = "A chapter of the book: a figure, a value with its interval, the menu"
+DOWNLOADS = {".md": "Download the source, in MyST Markdown", ".py": "Download the code as a script"}
+HAN = "\u3400-\u9fff"  # Chinese characters
+CHINESE = re.compile(f"[{HAN}]+")
+SPLITTER = """
+// Chinese has no spaces: pairs of neighbouring characters are the words, in the index and here.
+const pieces = (word) => {
+  const pairs = [...word].slice(1).map((character, i) => [...word][i] + character);
+  return /[\\u3400-\\u9fff]/.test(word) && pairs.length ? pairs : [word];
+};
+var splitQuery = (query) => query
+  .split(/[^\\p{Letter}\\p{Number}_\\p{Emoji_Presentation}]+/gu)
+  .flatMap((word) => word.match(/[\\u3400-\\u9fff]+|[^\\u3400-\\u9fff]+/g) ?? [])
+  .flatMap(pieces);
+"""
+
+
+class SearchBoth(SearchEnglish):
+    """Sphinx's English search that also finds Chinese, by pairs of characters."""
+
+    js_splitter_code = SPLITTER
+
+    def split(self, input: str) -> list[str]:
+        """Return the words of a text; for Chinese, each pair of neighbouring characters."""
+        found = re.findall(rf"[{HAN}]+|[^\W{HAN}]+", input)
+        return [piece for word in found for piece in _pieces(word)]
+
+
+def _pieces(word: str) -> list[str]:
+    pairs = [word[i : i + 2] for i in range(len(word) - 1)]
+    return pairs if pairs and CHINESE.match(word) else [word]
+
+
+def preview(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Say in a page's head what other sites show of it, and where its changes are told."""
+    url = app.config.html_baseurl.rstrip("/")
+    if doctree is None or not url:
+        return
+    title = html.unescape(re.sub(r"<[^>]+>", "", context["title"]))
+    shown = {
+        "og:type": "website" if page == app.config.root_doc else "article",
+        "og:site_name": app.config.html_title or app.config.project,
+        "og:title": title,
+        "og:description": first_sentence(first_paragraph(doctree)),
+        "og:url": f"{url}/{page}.html",
+        "og:image": f"{url}/{PICTURE}",
+        "og:image:alt": PICTURE_SHOWS,
+        "twitter:card": "summary_large_image",
+    }
+    context["metatags"] += "".join(
+        f'<meta {"name" if key.startswith("twitter") else "property"}="{key}" '
+        f'content="{html.escape(value)}" />\n'
+        for key, value in shown.items()
+        if value
+    )
+    feed = context["pathto"](web_files.FEED, 1)
+    context["metatags"] += (
+        f'<link rel="alternate" type="application/rss+xml" title="Editions" href="{feed}" />\n'
+    )
+
+
+def offer_downloads(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Offer a chapter's source and its code as a script, beside the notebook with its outputs."""
+    if not _is_chapter(page):
+        return
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "download-buttons":
+            group["buttons"][1:1] = [
+                {
+                    "type": "link",
+                    "url": context["pathto"](f"_sources/{page}{ending}", 1),
+                    "text": ending,
+                    "tooltip": tooltip,
+                    "icon": "fas fa-file",
+                    "label": f"download{ending.replace('.', '-')}-button",
+                }
+                for ending, tooltip in DOWNLOADS.items()
+            ]
+
+
+def downloads(page: str) -> dict[str, str]:
+    """Return what a chapter's page offers: its source, and its code as a script, by name."""
+    path = chapters.ROOT / f"{page}.md"
+    return {
+        f"_sources/{page}.md": path.read_text("utf-8"),
+        f"_sources/{page}.py": jupytext.writes(source.read(path), fmt="py:percent"),
+    }
+
+
+def _is_chapter(page: str) -> bool:
+    return page.startswith("notebooks/") and (chapters.ROOT / f"{page}.md").exists()
+
+
+def write_files(app: Sphinx, error: Exception | None) -> None:
+    """Write the files beside the pages."""
+    url = app.config.html_baseurl.rstrip("/")
+    if error or app.builder.name != "html" or not url:
+        return
+    files: dict[str, str] = {}
+    for page in filter(_is_chapter, sorted(app.env.found_docs)):
+        files |= downloads(page)
+    home = f"{app.config.root_doc}.html"
+    title = app.config.html_title or app.config.project
+    files |= web_files.beside(app.env.found_docs, url, title, home, chapters.ROOT)
+    web_files.write(app.outdir, files)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    app.add_search_language(SearchBoth)
+    app.connect("html-page-context", preview, priority=650)
+    app.connect("html-page-context", offer_downloads, priority=650)
+    app.connect("build-finished", write_files, priority=900)  # after old pages were removed
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

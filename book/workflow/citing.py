@@ -1,0 +1,118 @@
+"""What closes a page: when its text was last changed, and how to cite it, as BibTeX.
+
+Both are added when the site is staged, after the chapters were executed, so that no run depends on
+them. Author, title and version stand in ``CITATION.cff``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from book.workflow import chapters
+
+SPECIAL = re.compile(r"[&%#_]")  # what LaTeX would take for a command
+
+
+@dataclass(frozen=True)
+class Work:
+    """The book as it is cited.
+
+    Attributes
+    ----------
+    title, authors, version, year : str
+        As in ``CITATION.cff``; the authors joined as BibTeX wants them.
+    url : str
+        Address of the site, without a last slash.
+    """
+
+    title: str
+    authors: str
+    version: str
+    year: str
+    url: str
+
+
+def work(root: Path = chapters.ROOT) -> Work:
+    """Read how the book is cited.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+    """
+    cff = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
+    config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
+    return Work(
+        title=cff["title"],
+        authors=" and ".join(map(_author, cff["authors"])),
+        version=str(cff["version"]),
+        year=str(cff.get("date-released") or config["copyright"])[:4],
+        url=chapters.site_url(chapters.repository_url(root)),
+    )
+
+
+def bibtex(document: str, title: str, book: Work) -> str:
+    """Return the entry of a page.
+
+    Parameters
+    ----------
+    document : str
+        Sphinx's name of the page, such as ``notebooks/03-05-resnet``.
+    title : str
+        Its title without a number.
+    book : Work
+        The book.
+    """
+    number = chapters.document_number(document)
+    part = "Appendix" if number and number.isalpha() else "Chapter"
+    fields = {
+        "author": book.authors,
+        "title": f"{{{_escaped(title)}}}",
+        "howpublished": f"{part} {number} of: {_escaped(book.title)}",
+        "year": book.year,
+        "version": book.version,
+        "note": f"Version {book.version}",
+        "url": f"{book.url}/{document}.html",
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
+    key = f"compendium{book.year}-{document.rpartition('/')[2]}"
+    return "\n".join([f"@misc{{{key},", *lines, "}"])
+
+
+def closing(document: str, title: str, days: Mapping[str, str], book: Work) -> str:
+    """Return the end of a page: the day of its last change, and its citation where it is numbered.
+
+    Parameters
+    ----------
+    document, title, book
+        As for `bibtex`.
+    days : mapping of str to str
+        Day by source, as `book.workflow.changed.days` returns it.
+    """
+    day = days.get(f"{document}.md")
+    line = f":::{{container}} page-line\nText last changed on {day}.\n:::" if day else ""
+    cited = chapters.document_number(document) and document != "book/index"
+    return "\n\n".join(filter(None, (line, cited and _fold(bibtex(document, title, book)))))
+
+
+def _fold(entry: str) -> str:
+    """Return an entry in a box that the reader opens; its button copies it."""
+    return (
+        ":::{admonition} Cite this chapter\n:class: dropdown citation\n\n"
+        f"```bibtex\n{entry}\n```\n:::"
+    )
+
+
+def _author(person: Mapping[str, str]) -> str:
+    """Return an author for BibTeX: braces keep the name of a group in one piece."""
+    if "name" in person:
+        return f"{{{_escaped(person['name'])}}}"
+    return f"{_escaped(person['family-names'])}, {_escaped(person['given-names'])}"
+
+
+def _escaped(text: str) -> str:
+    """Return a text as LaTeX shows it."""
+    return SPECIAL.sub(r"\\\g<0>", text.replace("`", ""))
