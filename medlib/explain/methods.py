@@ -1,12 +1,12 @@
 """The methods of explanation behind one function: images in, one map an image out."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from captum import attr
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +21,10 @@ from medlib.explain.target import (
 )
 from medlib.train import normalise
 from medlib.training_checks import eval_mode
+
+with warnings.catch_warnings():  # captum's progress bar would have a widget; nobody asks for it
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    from captum import attr
 
 
 @dataclass(frozen=True)
