@@ -37,6 +37,7 @@ HOLDS_ZERO = (
     "vit-retina-gap",
     "vit-few-gap",
     "federated-minus-pooled",
+    "federated-malaria-minus-alone",
     "private-cost-8",
     "shift-letter-none",
 )
@@ -70,6 +71,7 @@ BELOW_ZERO = (
     "looking-endpoint",
     "vit-breast-gap",
     "vit-pneumonia-gap",
+    "federated-malaria-minus-pooled",
     "federated-scan-alone",
 )
 # counts that the words around them depend on
