@@ -247,7 +247,8 @@ def test_options_are_listed():
     assert options_of("resnet_small") == ["width", "blocks", "stem", "skip", "norm", *drops]
     assert options_of("vgg11") == ["stem", "width", "hidden", "dropout"]
     assert options_of("densenet_small") == ["growth", "layers", "stem", "dropout"]
-    assert options_of("vit_tiny") == ["width", "heads", "depth", "stem", "patch", "dropout"]
+    own = ["hybrid", "positions"]
+    assert options_of("vit_tiny") == ["width", "heads", "depth", "stem", "patch", "dropout", *own]
     assert options_of("fcn8s") == ["stem", "width", "hidden", "norm", "dropout"]
     assert all(set(NARROW[name]) <= set(options_of(name)) for name in MODELS)
 
