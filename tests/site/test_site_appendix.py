@@ -55,7 +55,7 @@ def test_the_numbers_of_the_exercises_are_those_of_the_chapters(site):
         if chapter.page not in pages():
             continue
         text = (site / chapter.page).read_text("utf-8")
-        numbers = re.findall(r'<span class="caption-number">Exercise ([\d.]+\d)', text)
+        numbers = re.findall(r'<span class="caption-number">Exercise ([A-Z\d][\d.]*\d)', text)
         found = solutions_page.exercises(chapter)
         assert [each.number for each in found] == numbers, chapter.stem
         assert all(f'{chapter.page}#{each.label}"' in shown for each in found)
