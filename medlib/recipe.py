@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -233,13 +234,18 @@ def learning_rate_at(step: int, total: int, schedule: str) -> float:
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's optimiser over all trainable parameters of a network."""
+    groups = decay_groups(model, recipe.weight_decay)
+    return OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate)
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the trainable parameters in groups: matrices and filters decay, vectors do not."""
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
-    return OPTIMIZERS[recipe.optimizer](groups, lr=recipe.learning_rate)
+    return [group for group in groups if group["params"]]
 
 
 def build_loss(recipe: Recipe, labels: Tensor, num_classes: int) -> Loss:

@@ -25,6 +25,7 @@ from medlib.checkpoint import (
 )
 from medlib.errors import MedlibError
 from medlib.predict import as_input, normalise
+from medlib.recipe import decay_groups
 from medlib.train import seed_everything
 
 __all__ = [
@@ -285,7 +286,8 @@ class _Pretraining:
         seed_everything(seed)  # of the head
         self.model = SimCLR(encoder, features, recipe.projection)
         self.model = self.model.to(device, memory_format=torch.channels_last)
-        self.optimizer = _optimizer(self.model, recipe)
+        groups = decay_groups(self.model, recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, recipe.learning_rate)
         self.description = {
             "recipe": str(recipe),
             "seed": str(seed),
@@ -394,15 +396,6 @@ def encode(encoder: nn.Module, images: np.ndarray, batch_size: int = 256) -> np.
     found = [encoder(as_input(part.to(device), encoder)).cpu() for part in parts]
     encoder.train(was_training)
     return torch.cat(found).numpy()
-
-
-def _optimizer(model: nn.Module, recipe: SimCLRRecipe) -> torch.optim.Optimizer:
-    """Return AdamW, which decays matrices only."""
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim >= 2]},
-        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
 def _rate(step: int, steps: int) -> float:

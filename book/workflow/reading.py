@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from book.workflow import chapters, source
+from book.workflow import chapters, source, terms
 from book.workflow.compendium import resolve
 from book.workflow.myst import Block, blocks
 from medlib.errors import MedlibError
@@ -275,11 +275,9 @@ def glossary_terms(path: Path) -> re.Pattern[str] | None:
     path : Path
         The page; where it is missing or holds no term, there is no pattern.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    _, _, inside = text.partition("```{glossary}\n")
-    entries = inside.partition("\n```")[0].strip("\n").split("\n\n")
-    terms = sorted((e.split("\n")[0].lower() for e in entries if e), key=len, reverse=True)
-    return re.compile(rf"\b({'|'.join(map(re.escape, terms))})(?:s|es)?\b") if terms else None
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    names = sorted(terms.Terms.of(page, {}).names, key=len, reverse=True)
+    return re.compile(rf"\b({'|'.join(map(re.escape, names))})(?:s|es)?\b") if names else None
 
 
 def _documents(root: Path) -> Iterator[str]:

@@ -185,7 +185,8 @@ class Terms:
 def entries(page: str) -> list[str]:
     """Return the entries of a glossary's page, each with its lines."""
     match = GLOSSARY.search(page)
-    return re.split(r"\n{2,}(?=\S)", match["inside"].strip("\n")) if match else []
+    inside = match["inside"].strip("\n") if match else ""
+    return re.split(r"\n{2,}(?=\S)", inside) if inside else []
 
 
 def placed(text: str) -> Iterator[tuple[int, Block]]:
