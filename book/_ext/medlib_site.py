@@ -22,6 +22,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
 from book._ext.site_images import size_pictures
+from book._ext.site_policy import meta as policy
 from book._ext.site_text import first_paragraph
 from book.workflow import chapters
 
@@ -209,6 +210,7 @@ def finish_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Point the edit button to the source that people edit, and describe the page in its head."""
+    context["metatags"] = policy() + context.get("metatags", "")
     name_arrows(context)
     if doctree is None:
         return

@@ -16,6 +16,7 @@ from xml.etree import ElementTree as Xml
 import yaml
 from markdown_it import MarkdownIt
 
+from book._ext.site_policy import meta as policy
 from book.workflow import changed
 from book.workflow.completed import VERSION
 from medlib.errors import MedlibError
@@ -49,7 +50,7 @@ NOT_FOUND = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+$policy<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <link rel="icon" href="data:,">
 <title>No page has this address: $title</title>
@@ -86,7 +87,7 @@ MOVED = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+$policy<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Moved: $old</title>
 <link rel="canonical" href="$url/$new.html">
 <link rel="icon" href="data:,">
@@ -119,7 +120,12 @@ def not_found(url: str, title: str, home: str) -> str:
         Address of its first page below the site.
     """
     return NOT_FOUND.substitute(
-        url=url, title=html.escape(title), home=home, path=urlsplit(url).path, look=LOOK
+        url=url,
+        title=html.escape(title),
+        home=home,
+        path=urlsplit(url).path,
+        look=LOOK,
+        policy=policy(),
     )
 
 
@@ -152,7 +158,7 @@ def moved(path: Path, documents: Iterable[str]) -> dict[str, str]:
 def redirect(old: str, new: str, url: str) -> str:
     """Return the page at an old address: it leads on, with or without scripts."""
     link = "../" * old.count("/") + f"{new}.html"
-    return MOVED.substitute(old=old, new=new, link=link, url=url, look=LOOK)
+    return MOVED.substitute(old=old, new=new, link=link, url=url, look=LOOK, policy=policy())
 
 
 def sitemap(documents: Iterable[str], url: str, days: Mapping[str, str]) -> str:
