@@ -88,7 +88,7 @@ new: $(INSTALLED)  ## a new chapter: make new CHAPTER=05-01-vit TITLE="Vision tr
 lint: $(INSTALLED)  ## style of the code, claims, prose, and the lock on the test labels
 	@$(RUN).check
 
-lock: $(INSTALLED)  ## write lock.txt (hashes) from constraints.txt
+lock: $(INSTALLED)  ## write lock.txt (hashes) and licences.csv from constraints.txt
 	@$(RUN).lock
 
 clean:  ## remove what the build made; .venv and the data cache stay

@@ -115,7 +115,7 @@ def test_each_workflow_does_its_work():
     assert "PROFILE=gpu" in text["gpu"]
     assert "book.workflow.release" in text["publish"]
     assert set(parsed(FOLDER / "weekly.yml")["jobs"]) == {
-        "colab", "macos", "torch", "proofs", "links", "report",
+        "colab", "macos", "versions", "proofs", "links", "audit", "report",
     }  # fmt: skip
 
 
@@ -127,11 +127,14 @@ def test_the_lock_is_for_the_python_that_uses_it(name):
     assert versions == [re.search(r"cpython ([\d.]+), linux x86_64", head)[1]]
 
 
-def test_the_oldest_torch_that_is_tested_is_the_oldest_that_is_allowed():
+def test_the_oldest_and_the_newest_of_everything_is_tried():
     project = (ROOT / "pyproject.toml").read_text("utf-8")
-    matrix = parsed(FOLDER / "weekly.yml")["jobs"]["torch"]["strategy"]["matrix"]["include"]
-    oldest = dict(re.findall(r"(\w+)==(\d+\.\d+)", matrix[0]["packages"]))
-    assert oldest == dict(re.findall(r'"(torch|torchvision)>=(\d+\.\d+)"', project))
+    matrix = parsed(FOLDER / "weekly.yml")["jobs"]["versions"]["strategy"]["matrix"]["include"]
+    old, new = matrix
+    oldest, beyond = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', project).groups()
+    assert (old["python"], new["python"]) == (f"3.{oldest}", f"3.{int(beyond) - 1}")
+    assert old["packages"] == "-r oldest.txt"
+    assert new["packages"].startswith("--upgrade --upgrade-strategy eager")
 
 
 def test_the_hooks_use_the_ruff_that_is_pinned():

@@ -1,4 +1,4 @@
-"""What two prose pages say of other files: counts of the bibliography, and the changelog.
+"""What prose pages say of other files: counts of the bibliography, changelog, licences.
 
 The pages hold a marker where the generated text goes when the site is staged, so that no number is
 typed and nothing is written twice.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pybtex.database import Entry, parse_file
 
-from book.workflow import chapters
+from book.workflow import chapters, licences
 
 MARKER = "<!-- completed when the site is staged -->"
 VERSION = re.compile(r"^## \[(?P<version>[^\]]+)\] - (?P<date>\S+) *$", re.MULTILINE)
@@ -30,6 +30,7 @@ def completed(documents: Mapping[str, str], root: Path = chapters.ROOT) -> dict[
     written: dict[str, Callable[[Path], str]] = {
         "book/references": counts,
         "book/releases": notes,
+        "book/dependencies": packages,
     }
     return {
         document: documents[document].replace(MARKER, write(root))
@@ -61,6 +62,11 @@ def notes(root: Path = chapters.ROOT) -> str:
     text = (root / "CHANGELOG.md").read_text("utf-8")
     first = VERSION.search(text)
     return VERSION.sub(_heading, text[first.start() :]).strip() if first else ""
+
+
+def packages(root: Path = chapters.ROOT) -> str:
+    """Return the table of all packages by licence."""
+    return licences.table(root / licences.FILE.relative_to(chapters.ROOT))
 
 
 def _heading(match: re.Match[str]) -> str:
