@@ -145,9 +145,7 @@ def archive_name(tag: str) -> str:
 def released(root: Path, archives: Path) -> list[str]:
     """Return the tag of each released edition, the newest first, of each the last correction."""
     kept = (path.stem.removeprefix("site-") for path in archives.glob("site-v*.zip"))
-    tags = {
-        tag for tag in [*kept, *_git(root, "tag", "--list").split()] if chapters.TAG.fullmatch(tag)
-    }
+    tags = {tag for tag in [*kept, *_tags(root)] if chapters.TAG.fullmatch(tag)}
     last = {edition_folder(tag): tag for tag in sorted(tags, key=tag_numbers)}
     return sorted(last.values(), key=tag_numbers, reverse=True)
 
@@ -157,7 +155,7 @@ def keep_archives(
 ) -> None:
     """Make the archives that are missing: of this checkout where it has the tag, or of a build."""
     archives.mkdir(parents=True, exist_ok=True)
-    here = _git(root, "tag", "--points-at", "HEAD").split()
+    here = _tags(root, "--points-at", "HEAD")
     for tag in tags:
         path = archives / archive_name(tag)
         if path.exists():
@@ -329,6 +327,11 @@ def _unpack(archive: Path, target: Path) -> None:
         kept.extractall(target.with_name("unpacked"))
     (target.with_name("unpacked") / "html").replace(target)
     shutil.rmtree(target.with_name("unpacked"))
+
+
+def _tags(root: Path, *which: str) -> list[str]:
+    """Return the tags of a checkout; an unpacked archive of the sources has none."""
+    return _git(root, "tag", "--list", *which).split() if (root / ".git").exists() else []
 
 
 def _git(root: Path, *arguments: str) -> str:
