@@ -50,7 +50,8 @@ def checkout(tmp_path: Path, monkeypatch) -> Path:
         "title: Nets & more\nrepository: {url: https://github.com/Ann/book}\n", encoding="utf-8"
     )
     for tag, day in RELEASES.items():
-        pages = ("notebooks/old.html",) if tag.startswith("v0.1") else ("notebooks/one.html",)
+        old = tag.startswith("v0.1")
+        pages = ("notebooks/old.html",) if old else ("notebooks/one.html", "zh/index.html")
         write_site(root / "pages", pages, tag)
         git(root, "add", ".")
         git(root, "commit", "-q", "-m", tag, day=day)
@@ -116,7 +117,7 @@ def test_the_menu_leads_to_the_same_page_where_there_is_one(checkout):
 def test_every_link_between_editions_leads_to_a_file(checkout):
     public = assemble(checkout)
     pages = [path for path in public.rglob("*.html") if "medlib-switch" in path.read_text("utf-8")]
-    assert len(pages) == 7 + 4 + 4
+    assert len(pages) == 7 + 5 + 4
     for page in pages:
         text = page.read_text("utf-8")
         targets = {**links(text, "medlib-switch"), **links(text, "edition-banner")}.values()
@@ -140,7 +141,7 @@ def test_a_chinese_page_has_a_chinese_menu(checkout):
     text = (assemble(checkout) / "latest/zh/book/index.html").read_text("utf-8")
     assert links(text, "medlib-switch") == {
         "最新版 (0.3.0, 未发布)": "../../../latest/zh/book/index.html",
-        "0.2.0 (2026-11-09)": "../../../v0.2/index.html",
+        "0.2.0 (2026-11-09)": "../../../v0.2/zh/index.html",
         "0.1.1 (2026-11-05)": "../../../v0.1/index.html",
     }
 
