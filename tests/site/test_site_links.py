@@ -1,6 +1,7 @@
 """Links and anchors of the whole site, read from its files: none leads nowhere."""
 
 import html.parser
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -8,7 +9,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 from PIL import Image
-from site_visit import pages
+from site_visit import ROOT, pages
 
 from book.workflow import chapters
 
@@ -62,6 +63,19 @@ def test_no_broken_link(site: Path):
         found = (problem(site, source, link) for _, link in read(source).links)
         broken += [f"{name} -> {each}" for each in found if each]
     assert not broken, "\n".join(sorted(set(broken)))
+
+
+def test_links_into_the_repository_name_files_that_are_there(site: Path):
+    """The weekly check of addresses leaves our own out, which may not be public yet."""
+    start = re.compile(rf"{re.escape(chapters.repository_url())}/(?:blob|raw|edit|tree)/[^/]+/")
+    found = {
+        start.sub("", urldefrag(link).url)
+        for name in pages()
+        for _, link in read((site / name).resolve()).links
+        if start.match(link)
+    }
+    assert found
+    assert [name for name in sorted(found) if not (ROOT / unquote(name)).exists()] == []
 
 
 def test_home_forwards_to_the_first_page(site: Path):
