@@ -298,12 +298,13 @@ def at_root(root: Path, folder: Path, editions: Sequence[Edition]) -> dict[str, 
         for page in latest.pages - {web_files.LOST}
     }
     below = folder / latest.name
-    copied = (name for name in ("sitemap.xml", web_files.FEED) if (below / name).exists())
+    maps = (path.relative_to(folder).as_posix() for path in below.rglob(web_files.MAP))
     told = [{"name": e.name, "version": e.version, "released": e.day or None} for e in editions]
     home = next(p for p in ("book/index.html", FRONT) if p in latest.pages)
     return {
         **forwards,
-        **{name: (below / name).read_text("utf-8") for name in copied},
+        web_files.MAP: web_files.sitemap_index(f"{url}/{name}" for name in maps),
+        web_files.FEED: (below / web_files.FEED).read_text("utf-8"),
         web_files.LOST: web_files.not_found(url, title, home, f"{latest.name}/"),
         "editions.json": json.dumps(told, indent=1) + "\n",
     }

@@ -26,6 +26,7 @@ ADDRESS = re.compile(r"[a-z0-9-]+(?:/[a-z0-9-]+)*")
 RELEASES = "book/releases"
 LOST = "404.html"
 FEED = "releases.xml"
+MAP = "sitemap.xml"
 
 LOOK = """
   :root { color-scheme: light; --paper: #ffffff; --ink: #1d2125; --link: #0b5ea8; }
@@ -65,7 +66,8 @@ NOT_FOUND = Template("""<!DOCTYPE html>
 <button>Search</button>
 </form>
 <p>Or go to
-<a href="$url/$inside$home" data-to="$inside$home">the first page of <em>$title</em></a>, which leads to all others.</p>
+<a href="$url/$inside$home" data-to="$inside$home">the first page of <em>$title</em></a>,
+which leads to all others.</p>
 </article>
 </main>
 <script>
@@ -194,6 +196,14 @@ def sitemap(documents: Iterable[str], url: str, days: Mapping[str, str]) -> str:
     return _written(root)
 
 
+def sitemap_index(addresses: Iterable[str]) -> str:
+    """Return the list of several maps, one for each language, sorted."""
+    root = Xml.Element("sitemapindex", xmlns=SITEMAP)
+    for address in sorted(addresses):
+        Xml.SubElement(Xml.SubElement(root, "sitemap"), "loc").text = address
+    return _written(root)
+
+
 def feed(changelog: str, url: str, title: str) -> str:
     """Return the editions of a changelog as RSS 2.0, the newest first.
 
@@ -265,7 +275,7 @@ def beside(documents: Iterable[str], url: str, title: str, home: str, root: Path
     old = moved(root / "book" / "moved.yml", known)
     return {
         LOST: not_found(url, title, home),
-        "sitemap.xml": sitemap(known, url, changed.days(root)),
+        MAP: sitemap(known, url, changed.days(root)),
         FEED: feed(notes, url, title),
         **{f"{each}.html": redirect(each, new, url) for each, new in old.items()},
     }

@@ -80,10 +80,10 @@ def test_an_old_edition_says_so_and_the_latest_does_not(still, public: str):
 
 def test_addresses_without_an_edition_lead_to_the_latest(page, public: str):
     page.goto(f"{public}/{RESNET}#exercises", wait_until="commit")
-    page.wait_for_url(f"{public}/latest/{RESNET}#exercises")
+    page.wait_for_url(f"{public}/latest/{RESNET}#exercises", wait_until="commit")
     page.goto(f"{public}/404.html")
     page.locator("main a").click()
-    page.wait_for_url(f"{public}/latest/book/index.html")
+    page.wait_for_url(f"{public}/latest/book/index.html", wait_until="commit")
 
 
 def test_menu_and_banner_are_accessible_and_fit_a_phone(page, public: str):

@@ -32,7 +32,9 @@ def write_site(folder: Path, pages: tuple[str, ...], mark: str = "") -> None:
         language = "zh-CN" if page.startswith("zh/") else "en"
         text = (PAGE % (page, f"{page} {mark}")).replace('lang="en"', f'lang="{language}"')
         path.write_text(text, encoding="utf-8")
-    (folder / "sitemap.xml").write_text("<urlset/>", encoding="utf-8")
+    for name in ("sitemap.xml", "zh/sitemap.xml", "releases.xml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"<{mark}/>", encoding="utf-8")
     (folder / "_static").mkdir()
     (folder / "_static" / "frame.html").write_text(editions.SWITCH, encoding="utf-8")
 
@@ -155,7 +157,9 @@ def test_files_without_an_edition_lead_to_the_latest(checkout):
     assert 'url=latest/index.html"' in (public / "index.html").read_text("utf-8")
     assert not (public / "notebooks/old.html").exists()
     assert f'"{URL}/latest/search.html"' in (public / "404.html").read_text("utf-8")
-    assert (public / "sitemap.xml").read_text("utf-8") == "<urlset/>"
+    maps = re.findall("<loc>(.*)</loc>", (public / "sitemap.xml").read_text("utf-8"))
+    assert maps == [f"{URL}/latest/sitemap.xml", f"{URL}/latest/zh/sitemap.xml"]
+    assert (public / "releases.xml").read_text("utf-8") == "<now/>"
 
 
 def test_a_kept_site_is_not_built_again(checkout):
