@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +121,7 @@ def assemble(root: Path, site: Path, archives: Path, target: Path) -> list[Editi
     shutil.copytree(site, draft / chapters.LATEST)
     found = [_edition(chapters.LATEST, version, days, draft)]
     for tag in tags:
-        _unpack(archives / archive_name(tag), draft / edition_folder(tag))
+        shutil.unpack_archive(archives / archive_name(tag), draft / edition_folder(tag), "zip")
         found.append(_edition(edition_folder(tag), tag.removeprefix("v"), days, draft))
     for each in found:
         mark_pages(draft, each, found)
@@ -203,10 +202,9 @@ def build_tag(root: Path, tag: str, path: Path) -> None:
 
 
 def pack(site: Path, path: Path) -> None:
-    """Keep a site as a zip archive, below one folder ``html``."""
-    with paths.whole_file(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as kept:
-        for file in sorted(each for each in site.rglob("*") if each.is_file()):
-            kept.write(file, f"html/{file.relative_to(site).as_posix()}")
+    """Keep a site as a zip archive."""
+    with paths.whole_file(path) as draft:
+        Path(shutil.make_archive(str(draft), "zip", site)).replace(draft)
 
 
 def mark_pages(folder: Path, here: Edition, editions: Sequence[Edition]) -> None:
@@ -320,14 +318,6 @@ def _pages(site: Path) -> Iterator[str]:
         inside = path.relative_to(site)
         if not APART & set(inside.parts):
             yield inside.as_posix()
-
-
-def _unpack(archive: Path, target: Path) -> None:
-    """Unpack a kept site into its place."""
-    with zipfile.ZipFile(archive) as kept:
-        kept.extractall(target.with_name("unpacked"))
-    (target.with_name("unpacked") / "html").replace(target)
-    shutil.rmtree(target.with_name("unpacked"))
 
 
 def _tags(root: Path, *which: str) -> list[str]:

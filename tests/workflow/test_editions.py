@@ -172,7 +172,7 @@ def test_a_kept_site_is_not_built_again(checkout):
     after = {p.relative_to(second): p.read_bytes() for p in second.rglob("*") if p.is_file()}
     assert after == before, "the same archives give the same folder"
     with zipfile.ZipFile(archives / "site-v0.2.0.zip") as kept:
-        assert editions.SWITCH in kept.read("html/index.html").decode(), "kept as it was built"
+        assert editions.SWITCH in kept.read("index.html").decode(), "kept as it was built"
 
 
 def test_the_release_that_is_checked_out_is_the_site_that_was_just_built(checkout):
