@@ -14,6 +14,7 @@ from pybtex.database import Entry, parse_file
 from book.workflow import chapters, licences
 
 MARKER = "<!-- completed when the site is staged -->"
+UNRELEASED = "unreleased"
 VERSION = re.compile(r"^## \[(?P<version>[^\]]+)\] - (?P<date>\S+) *$", re.MULTILINE)
 
 
@@ -69,8 +70,15 @@ def packages(root: Path = chapters.ROOT) -> str:
     return licences.table(root / licences.FILE.relative_to(chapters.ROOT))
 
 
+def releases(root: Path = chapters.ROOT) -> dict[str, str]:
+    """Return the day of each released version that the changelog names."""
+    path = root / "CHANGELOG.md"
+    text = path.read_text("utf-8") if path.exists() else ""
+    return {m["version"]: m["date"] for m in VERSION.finditer(text) if m["date"] != UNRELEASED}
+
+
 def _heading(match: re.Match[str]) -> str:
-    date = "not yet released" if match["date"] == "unreleased" else match["date"]
+    date = "not yet released" if match["date"] == UNRELEASED else match["date"]
     return f"## Edition {match['version']}, {date}"
 
 
