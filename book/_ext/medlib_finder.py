@@ -89,9 +89,16 @@ def draw_card(app: Sphinx, page: str, title: str, sentence: str, body: str) -> s
     found = preview_card.first_picture(body, sources)
     book = app.config.html_title or app.config.project
     words = [text if preview_card.drawable(text) else "" for text in (title, book, sentence)]
-    card = preview_card.draw(*words, found and found[0])
+    card = preview_card.draw(words[0] or _plain_title(page), *words[1:], found and found[0])
     preview_card.write(card, Path(app.outdir) / preview_card.name(page))
     return html.unescape(f"{title}. {found[1]}" if found else title)
+
+
+def _plain_title(page: str) -> str:
+    """Return the title of a page's English source, for a translation that the font cannot draw."""
+    source_file = chapters.ROOT / f"{page}.md"
+    number = chapters.document_number(page) or ""
+    return f"{number} {chapters.title_of(source_file)}".strip() if source_file.exists() else ""
 
 
 def offer_downloads(

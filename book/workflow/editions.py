@@ -13,6 +13,7 @@ import argparse
 import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,9 @@ SWITCH = "<!-- menu of the editions -->"  # stands in book/_templates/edition-sw
 BANNER = "<!-- banner of an old edition -->"  # is put before each page by the Sphinx extension
 FRONT = "index.html"
 APART = {"_static", "_sources", "_images"}  # folders without pages
+COPY = re.compile(  # the branch in a link to the copy for Colab, or to the same copy in Binder
+    r'(https://colab\.[^"]*?/blob|https://mybinder\.[^"]*?/gh/[^/"]+/[^/"]+)/[^/"?]+(?=[/?])'
+)
 ROOM = 1000  # MB that GitHub Pages publishes
 INHERITED = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH", "VIRTUAL_ENV", "MEDLIB_BUILD"}
 WORDS = {  # by the beginning of the page's language
@@ -208,7 +212,9 @@ def pack(site: Path, path: Path) -> None:
 
 
 def mark_pages(folder: Path, here: Edition, editions: Sequence[Edition]) -> None:
-    """Write the menu, and on an old edition the banner, into all pages of an edition.
+    """Write the menu into all pages of an edition; on a released one the banner and its copies.
+
+    What Colab and Binder open from a released page is the copy of that release.
 
     Parameters
     ----------
@@ -228,6 +234,8 @@ def mark_pages(folder: Path, here: Edition, editions: Sequence[Edition]) -> None
             (BANNER, banner(page, here, editions[0], words)),
         ):
             text = text.replace(comment, made)
+        if not here.newest:
+            text = COPY.sub(rf"\1/v{here.version}", text)
         path.write_text(text, encoding="utf-8")
 
 

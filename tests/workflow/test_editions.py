@@ -19,7 +19,9 @@ MAKEFILE = """book:
 """
 RELEASES = {"v0.1.0": "2026-11-01", "v0.1.1": "2026-11-05", "v0.2.0": "2026-11-09"}
 PAGE = f"""<!DOCTYPE html><html lang="en"><head><link rel="canonical" href="{URL}/latest/%s"></head>
-<body><nav>{editions.SWITCH}</nav><main>{editions.BANNER}<h1>%s</h1></main></body></html>"""
+<body><a href="https://colab.research.google.com/github/Ann/book/blob/main/notebooks/a.ipynb">C</a>
+<a href="https://mybinder.org/v2/gh/Ann/book/main?urlpath=lab/tree/notebooks/a.ipynb">B</a>
+<nav>{editions.SWITCH}</nav><main>{editions.BANNER}<h1>%s</h1></main></body></html>"""
 
 pytestmark = pytest.mark.skipif(not (shutil.which("git") and shutil.which("make")), reason="tools")
 
@@ -137,6 +139,14 @@ def test_only_old_editions_have_a_banner(checkout):
     assert links(gone, "edition-banner") == {
         "The latest edition, which does not have this page": "../../latest/index.html"
     }
+
+
+def test_a_released_page_opens_the_copy_of_its_release(checkout):
+    public = assemble(checkout)
+    for name, branch in {"latest": "main", "v0.1": "v0.1.1"}.items():
+        text = (public / name / "book/index.html").read_text("utf-8")
+        assert f"/github/Ann/book/blob/{branch}/notebooks/a.ipynb" in text
+        assert f"/v2/gh/Ann/book/{branch}?urlpath=lab/tree/notebooks/a.ipynb" in text
 
 
 def test_a_chinese_page_has_a_chinese_menu(checkout):
