@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,14 @@ def pages() -> list[str]:
     forwards = {"index.html", *(f"{old}.html" for old in moved)}
     own = [p for p in found if p.parts[0] not in {"_static", "_sources"}]
     return [p.as_posix() for p in own if p.as_posix() not in forwards]
+
+
+def first_page_with(site: Path, piece: str) -> str:
+    """Return the first page whose HTML holds a piece, or skip."""
+    for name in pages():
+        if piece in (site / name).read_text(encoding="utf-8"):
+            return name
+    pytest.skip(f"no page holds {piece!r}")
 
 
 @dataclass

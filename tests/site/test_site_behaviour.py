@@ -3,20 +3,12 @@
 from pathlib import Path
 
 import pytest
-from site_visit import ROOT, pages
+from site_visit import ROOT, first_page_with, pages
 
 from book.workflow import terms
 
 pytestmark = pytest.mark.site
 PATIENCE = 10_000  # milliseconds; a loaded machine takes its time to move things
-
-
-def first_page_with(site: Path, piece: str) -> str:
-    """Return the first page whose HTML holds a piece, or skip."""
-    for name in pages():
-        if piece in (site / name).read_text(encoding="utf-8"):
-            return name
-    pytest.skip(f"no page holds {piece!r}")
 
 
 def background(page) -> str:
@@ -136,20 +128,6 @@ def test_first_tab_stop_skips_to_the_text(page, address: str):
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_function("location.hash === '#main-content'", timeout=PATIENCE)
-
-
-def test_focus_is_visible(page, address: str):
-    page.goto(f"{address}book/index.html")
-    for _ in range(12):
-        page.keyboard.press("Tab")
-        shown = page.evaluate(
-            "(() => { const s = getComputedStyle(document.activeElement);"
-            " const after = getComputedStyle(document.activeElement, '::after');"
-            " return s.outlineStyle !== 'none' || s.boxShadow !== 'none'"
-            " || after.outlineStyle !== 'none'; })()"
-        )
-        name = page.evaluate("document.activeElement.outerHTML.slice(0, 120)")
-        assert shown, f"no visible focus on {name}"
 
 
 def test_phone_menu_opens_and_closes(page, address: str):
