@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from site_visit import ROOT, first_page_with, pages
+from site_visit import MATH_READY, NARROW, ROOT, first_page_with, pages, violations
 
 from book.workflow import terms
 
@@ -149,3 +149,29 @@ def test_text_is_there_without_scripts(browser, address: str):
     assert page.locator("article h1").is_visible()
     assert page.locator("nav.bd-links a").first.is_visible()
     context.close()
+
+
+@pytest.mark.parametrize(
+    ("button", "opened"),
+    [
+        (".search-button__button", "#pst-search-dialog"),
+        (".dropdown-download-buttons > button", ".dropdown-download-buttons"),
+        (".bd-header-article .primary-toggle", "#pst-primary-sidebar-modal"),
+        (".bd-header-article .secondary-toggle", "#pst-secondary-sidebar-modal"),
+    ],
+)
+def test_what_a_phone_opens_is_accessible(page, address: str, button: str, opened: str):
+    page.set_viewport_size(NARROW)
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{address}book/trust.html")
+    page.locator(f"{button}:visible").first.click()
+    page.locator(f"{opened} :is(input, a)").first.wait_for(state="visible", timeout=PATIENCE)
+    assert violations(page, opened) == []
+
+
+def test_a_chapter_on_a_phone_is_accessible(page, site: Path, address: str):
+    page.set_viewport_size(NARROW)
+    page.goto(address + first_page_with(site, 'class="medlib-diagram"'))
+    page.evaluate(MATH_READY)
+    page.wait_for_function("document.querySelector('article [tabindex]') !== null")
+    assert violations(page, leave_out=["#pst-primary-sidebar"]) == []
