@@ -22,8 +22,9 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
 from book._ext.site_images import lighten, name_lighter, size_pictures
+from book._ext.site_policy import meta as policy
 from book._ext.site_text import first_paragraph
-from book.workflow import chapters
+from book.workflow import chapters, editions
 
 Number = tuple[str | int, ...]
 Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> number
@@ -211,6 +212,7 @@ def finish_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Point the edit button to the source that people edit, and describe the page in its head."""
+    context["metatags"] = policy() + context.get("metatags", "")
     name_arrows(context)
     if doctree is None:
         return
@@ -218,7 +220,8 @@ def finish_page(
         context["body"] = context["body"].replace(found, better)
     context["body"] = NAMELESS.sub(_plain_cell, context["body"])
     sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
-    context["body"] = name_lighter(size_pictures(context["body"], sources), sources)
+    body = name_lighter(size_pictures(context["body"], sources), sources)
+    context["body"] = editions.BANNER + body
     source = chapters.ROOT / f"{page}.md"
     for group in context.get("header_buttons", []):
         if group.get("label") == "source-buttons":
