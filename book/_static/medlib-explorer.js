@@ -357,6 +357,7 @@ function show(live, state) {
   find(".explorer-numbers tbody").replaceChildren(...numberRows(state));
   find(".explorer-change").textContent = changeText(state);
   find(".explorer-flips").replaceChildren(...flipLines(state));
+  find(".explorer-flips").hidden = !state.flips.length; // Tab would stop at an empty box
   clearTimeout(live.announcing); // screen readers hear where the threshold stops, not each step
   live.announcing = setTimeout(() => {
     find("[role=status]").textContent = `${summary(state)} ${changeText(state)}`;

@@ -175,6 +175,12 @@ def test_pictures_get_the_size_they_were_drawn_for(tmp_path: Path):
         sized == '<img alt="a" src="../_images/figure.png" width="750" height="500" data-wide="" />'
     )
     assert 'width="28" height="28" />' in size_pictures('<img src="_images/small.png"/>', sources)
+    twice = size_pictures(2 * '<img src="_images/small.png" />', sources)
+    assert twice.count('loading="lazy"') == 1, "only what stands below the first picture may wait"
+    assert twice.index("lazy") > len(twice) // 2
+    Path(tmp_path / "plot.svg").write_text('<svg viewBox="0 0 8 4" width="80" height="40">')
+    drawing = size_pictures('<img src="_images/plot.svg" />', {"plot.svg": tmp_path / "plot.svg"})
+    assert 'width="80" height="40"' in drawing
     for untouched in ('<img src="_images/gone.png" />', '<img src="../_static/logo.svg" />'):
         assert size_pictures(untouched, sources) == untouched
 
@@ -185,3 +191,36 @@ def test_wide_diagrams_are_marked():
     diagram = '<div class="medlib-diagram"><svg style="max-width:{}px">'
     assert 'data-wide=""' in size_pictures(diagram.format(750), {})
     assert 'data-wide=""' not in size_pictures(diagram.format(300), {})
+
+
+def test_heavy_pictures_are_packed_without_a_change_of_a_pixel(tmp_path: Path):
+    import numpy as np
+    from PIL import Image
+
+    from book._ext.site_images import HEAVY, lighten, name_lighter
+
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 4), np.uint8)
+    noise[..., 3] = 255
+    Image.fromarray(noise).save(tmp_path / "heavy.png")
+    Image.fromarray(noise[:9, :9]).save(tmp_path / "light.png")
+    assert (tmp_path / "heavy.png").stat().st_size > HEAVY
+    sources = {name: tmp_path / name for name in ("heavy.png", "light.png")}
+    body = '<img src="../_images/heavy.png"><img src="../_images/light.png">'
+    assert name_lighter(body, sources) == body.replace("heavy.png", "heavy.webp")
+    lighten(tmp_path, sources)
+    assert {path.name for path in tmp_path.iterdir()} == {"heavy.webp", "light.png"}
+    with Image.open(tmp_path / "heavy.webp") as picture:
+        assert np.array_equal(np.asarray(picture.convert("RGBA")), noise)
+
+
+def test_an_empty_header_becomes_a_plain_cell():
+    from book._ext import medlib_site
+
+    rows = (
+        '<thead><tr><th class="head"><p></p></th><th>a</th></tr></thead>'
+        '<tr><th scope="row" style="padding:1px">&nbsp;</th><td>1</td></tr>'
+    )
+    assert medlib_site.NAMELESS.sub(medlib_site._plain_cell, rows) == (
+        '<thead><tr><td class="head"></td><th>a</th></tr></thead>'
+        '<tr><td style="padding:1px"></td><td>1</td></tr>'
+    )
