@@ -1,8 +1,8 @@
 # Executes the chapters, side by side, each when what it depends on has changed; and the long jobs
 # that a cluster takes over.
 #
-# Called by `make book` (book/workflow/build.py), which writes the fingerprints first, and by
-# `make results` with an executor (book/workflow/long_cluster.py). On a cluster: book/cluster.md.
+# Called by `make book` (book/workflow/build.py), which writes the fingerprints first, and for the long
+# jobs by book/workflow/long_cluster.py. On a cluster: book/cluster.md.
 # Snakemake keeps its own state in the folder given by --directory, so it stays below _build.
 
 import json

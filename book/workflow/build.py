@@ -147,7 +147,7 @@ def run_chapters(
     if not todo:
         return _problems(stems, profile)
     progress = Progress(folder / "stamps", todo, cores)
-    print(f"about {clock(progress.remaining())}, {cores} chapters at a time")
+    print(f"about {clock(progress.remaining())}, {cores} at a time")
     code = _snakemake(needs, profile, where, seed, device, progress)
     problems = _problems(stems, profile)
     if problems and shutil.disk_usage(folder).free < ROOM:

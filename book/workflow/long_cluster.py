@@ -1,8 +1,9 @@
 """Hand the long jobs that are missing to a cluster: one job of its own for each, through Snakemake.
 
-``make results LONG="--executor cluster/slurm"`` calls this. The machine that it is called on need
-not have a GPU; the jobs that want one ask the cluster for it. A job that runs into the cluster's
-time limit is submitted again (``retries`` in the profile) and goes on at its last checkpoint.
+``python -m book.workflow.long --executor cluster/slurm`` calls this. The machine that it is called
+on need not have a GPU; the jobs that want one ask the cluster for it. A job that runs into the
+cluster's time limit is submitted again (``retries`` in the profile) and goes on at its last
+checkpoint.
 """
 
 import json
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from book.workflow import build
-from book.workflow.long import state
+from book.workflow.long import frozen_commit, state
 from book.workflow.long_jobs import Job
 from medlib import paths, results
 
@@ -37,7 +38,7 @@ def listed(jobs: Sequence[Job]) -> dict[str, dict[str, object]]:
     }
 
 
-def submit(jobs: Sequence[Job], executor: Path, *, dry_run: bool = False) -> int:
+def submit(jobs: Sequence[Job], executor: Path) -> int:
     """Run the open jobs on a cluster, wait for them, and return Snakemake's exit code.
 
     Parameters
@@ -46,16 +47,15 @@ def submit(jobs: Sequence[Job], executor: Path, *, dry_run: bool = False) -> int
         Those that are finished, published, or without their data are left out.
     executor : Path
         Folder of a Snakemake profile, such as ``cluster/slurm``.
-    dry_run : bool
-        Whether only to print what would be submitted.
 
     Raises
     ------
     MedlibError
-        Where the folder holds no profile.
+        Where the folder holds no profile, or a source is not committed.
     """
     wanted = listed(jobs)
     _, where = build.placed(1, executor)
+    frozen_commit()
     print(f"{len(wanted)} of {len(jobs)} jobs to submit, {gpus(wanted)} of them with a GPU")
     if not wanted:
         return 0

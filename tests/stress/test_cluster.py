@@ -18,6 +18,7 @@ GOOD = "import medlib\nrun = medlib.begin('{stem}', profile=profile, seed=seed, 
 
 pytestmark = [
     pytest.mark.stress,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(
         importlib.util.find_spec(PLUGIN) is None,
         reason=f"pip install -c constraints.txt -r {PROFILE.name}/requirements.txt",
@@ -28,6 +29,7 @@ pytestmark = [
 @pytest.fixture
 def profile(tiny_book) -> Path:
     """Return a copy of the profile that asks for news every second, not every 40."""
+    tiny_book.timeout = 1500
     folder = tiny_book.root / "cluster"
     shutil.copytree(PROFILE, folder)
     config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
