@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site serve test unit proofs stress browser verify publish results bench spread sync new lint lock clean
+.PHONY: help install data book fast quick site editions serve test unit proofs stress browser verify publish results bench spread sync new lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -43,6 +43,9 @@ quick: $(INSTALLED)  ## one real chapter and its page, within two minutes
 
 site: $(INSTALLED)  ## build the site from the chapters that were executed last
 	@$(RUN).build --profile $(PROFILE) --site-only
+
+editions: book  ## _build/public, to publish: the latest site and those of the releases (FROM=folder)
+	@$(RUN).editions --profile $(PROFILE) $(if $(FROM),--from $(FROM),)
 
 serve: $(INSTALLED)  ## look at the site on http://localhost:PORT
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/$(PROFILE)/html
@@ -89,7 +92,7 @@ new: $(INSTALLED)  ## a new chapter: make new CHAPTER=05-01-vit TITLE="Vision tr
 lint: $(INSTALLED)  ## style of the code, claims, prose, and the lock on the test labels
 	@$(RUN).check
 
-lock: $(INSTALLED)  ## write lock.txt (hashes) from constraints.txt
+lock: $(INSTALLED)  ## write lock.txt (hashes) and licences.csv from constraints.txt
 	@$(RUN).lock
 
 clean:  ## remove what the build made; .venv and the data cache stay

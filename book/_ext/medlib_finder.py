@@ -6,6 +6,7 @@ has ended; what they hold stands in book/workflow/web_files.py.
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import jupytext
@@ -13,11 +14,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 
+from book._ext import preview_card
 from book._ext.site_text import first_paragraph, first_sentence
 from book.workflow import chapters, source, web_files
 
-PICTURE = "_static/screenshot.png"  # 1280 x 860
-PICTURE_SHOWS = "A chapter of the book: a figure, a value with its interval, the menu"
 DOWNLOADS = {".md": "Download the source, in MyST Markdown", ".py": "Download the code as a script"}
 HAN = "\u3400-\u9fff"  # Chinese characters
 CHINESE = re.compile(f"[{HAN}]+")
@@ -58,14 +58,17 @@ def preview(
     if doctree is None or not url:
         return
     title = html.unescape(re.sub(r"<[^>]+>", "", context["title"]))
+    sentence = first_sentence(first_paragraph(doctree))
     shown = {
         "og:type": "website" if page == app.config.root_doc else "article",
         "og:site_name": app.config.html_title or app.config.project,
         "og:title": title,
-        "og:description": first_sentence(first_paragraph(doctree)),
+        "og:description": sentence,
         "og:url": f"{url}/{page}.html",
-        "og:image": f"{url}/{PICTURE}",
-        "og:image:alt": PICTURE_SHOWS,
+        "og:image": f"{url}/{preview_card.name(page)}",
+        "og:image:width": str(preview_card.SIZE[0]),
+        "og:image:height": str(preview_card.SIZE[1]),
+        "og:image:alt": draw_card(app, page, title, sentence, context["body"]),
         "twitter:card": "summary_large_image",
     }
     context["metatags"] += "".join(
@@ -78,6 +81,17 @@ def preview(
     context["metatags"] += (
         f'<link rel="alternate" type="application/rss+xml" title="Editions" href="{feed}" />\n'
     )
+
+
+def draw_card(app: Sphinx, page: str, title: str, sentence: str, body: str) -> str:
+    """Write the picture that other sites show of a page, and return what it shows in words."""
+    sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
+    found = preview_card.first_picture(body, sources)
+    book = app.config.html_title or app.config.project
+    words = [text if preview_card.drawable(text) else "" for text in (title, book, sentence)]
+    card = preview_card.draw(*words, found and found[0])
+    preview_card.write(card, Path(app.outdir) / preview_card.name(page))
+    return html.unescape(f"{title}. {found[1]}" if found else title)
 
 
 def offer_downloads(

@@ -22,8 +22,9 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
 from book._ext.site_images import size_pictures
+from book._ext.site_policy import meta as policy
 from book._ext.site_text import first_paragraph
-from book.workflow import chapters
+from book.workflow import chapters, editions
 
 Number = tuple[str | int, ...]
 Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> number
@@ -209,13 +210,14 @@ def finish_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Point the edit button to the source that people edit, and describe the page in its head."""
+    context["metatags"] = policy() + context.get("metatags", "")
     name_arrows(context)
     if doctree is None:
         return
     for found, better in REPAIRS:
         context["body"] = context["body"].replace(found, better)
     sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
-    context["body"] = size_pictures(context["body"], sources)
+    context["body"] = editions.BANNER + size_pictures(context["body"], sources)
     source = chapters.ROOT / f"{page}.md"
     for group in context.get("header_buttons", []):
         if group.get("label") == "source-buttons":

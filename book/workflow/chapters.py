@@ -12,6 +12,7 @@ from medlib.errors import MedlibError
 
 ROOT = Path(__file__).resolve().parents[2]
 STEM = re.compile(r"(?P<part>\d\d)-(?P<place>\d\d)-(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
+TAG = re.compile(r"v(\d+)\.(\d+)(?:\.(\d+))?")  # of a release
 FORM = "PP-CC-name: two digits for the part, two for the place, then lower-case words"
 PARTS = {
     0: "Front",
@@ -26,6 +27,7 @@ PARTS = {
     9: "Acknowledgements and afterword",
 }
 APPENDIX = 6
+LATEST = "latest"  # folder of the newest edition below the published site
 PROSE = {
     "book/index": "0",
     "book/trust": "0.1",
@@ -209,11 +211,45 @@ def contents(root: Path = ROOT) -> list[str]:
     return re.findall(r"^\W*(?:file|root): *(\S+)", text, flags=re.MULTILINE)
 
 
+def latest_url(repository: str) -> str:
+    """Return the address of the newest edition on the published site, without a last slash."""
+    return f"{site_url(repository)}/{LATEST}"
+
+
 def site_url(repository: str) -> str:
-    """Return the address of a repository's published site on GitHub Pages, without a last slash."""
+    """Return the address of a repository's published site on GitHub Pages, without a last slash.
+
+    Below it, an address without an edition leads to the newest one: what is printed, cited or
+    copied says `site_url`; pages that describe themselves say `latest_url`.
+    """
     owner, name = _owner_and_name(repository)
     host = f"{owner.lower()}.github.io"
     return f"https://{host}" if name.lower() == host else f"https://{host}/{name}"
+
+
+def edition_folder(tag: str) -> str:
+    """Return the folder of a release, ``v0.1``: a correction takes the place of what it corrects.
+
+    Parameters
+    ----------
+    tag : str
+        Tag of the release, such as ``v0.1.2``.
+    """
+    return "v{}.{}".format(*tag_numbers(tag))
+
+
+def tag_numbers(tag: str) -> tuple[int, int, int]:
+    """Return the numbers of a tag such as ``v0.1.2``; without the last it is zero.
+
+    Raises
+    ------
+    MedlibError
+        For a tag of another form.
+    """
+    match = TAG.fullmatch(tag)
+    if not match:
+        raise MedlibError(f"a release is tagged vX.Y or vX.Y.Z, got {tag!r}")
+    return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
 def _owner_and_name(repository: str) -> tuple[str, str]:

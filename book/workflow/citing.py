@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from book.workflow import chapters
+from book.workflow import chapters, completed
 
 SPECIAL = re.compile(r"[&%#_]")  # what LaTeX would take for a command
 
@@ -25,7 +25,8 @@ class Work:
     title, authors, version, year : str
         As in ``CITATION.cff``; the authors joined as BibTeX wants them.
     url : str
-        Address of the site, without a last slash.
+        Address of the edition, without a last slash: of the one that is cited once it is released,
+        before of the site, which leads to the latest.
     """
 
     title: str
@@ -45,12 +46,15 @@ def work(root: Path = chapters.ROOT) -> Work:
     """
     cff = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
+    version, url = str(cff["version"]), chapters.site_url(chapters.repository_url(root))
+    if version in completed.releases(root):
+        url = f"{url}/{chapters.edition_folder(f'v{version}')}"
     return Work(
         title=cff["title"],
         authors=" and ".join(map(_author, cff["authors"])),
-        version=str(cff["version"]),
+        version=version,
         year=str(cff.get("date-released") or config["copyright"])[:4],
-        url=chapters.site_url(chapters.repository_url(root)),
+        url=url,
     )
 
 

@@ -1,4 +1,4 @@
-"""What two prose pages say of other files: counts of the bibliography, and the changelog.
+"""What prose pages say of other files: counts of the bibliography, changelog, licences.
 
 The pages hold a marker where the generated text goes when the site is staged, so that no number is
 typed and nothing is written twice.
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pybtex.database import Entry, parse_file
 
-from book.workflow import chapters
+from book.workflow import chapters, licences
 
 MARKER = "<!-- completed when the site is staged -->"
+UNRELEASED = "unreleased"
 VERSION = re.compile(r"^## \[(?P<version>[^\]]+)\] - (?P<date>\S+) *$", re.MULTILINE)
 
 
@@ -30,6 +31,7 @@ def completed(documents: Mapping[str, str], root: Path = chapters.ROOT) -> dict[
     written: dict[str, Callable[[Path], str]] = {
         "book/references": counts,
         "book/releases": notes,
+        "book/dependencies": packages,
     }
     return {
         document: documents[document].replace(MARKER, write(root))
@@ -63,8 +65,20 @@ def notes(root: Path = chapters.ROOT) -> str:
     return VERSION.sub(_heading, text[first.start() :]).strip() if first else ""
 
 
+def packages(root: Path = chapters.ROOT) -> str:
+    """Return the table of all packages by licence."""
+    return licences.table(root / licences.FILE.relative_to(chapters.ROOT))
+
+
+def releases(root: Path = chapters.ROOT) -> dict[str, str]:
+    """Return the day of each released version that the changelog names."""
+    path = root / "CHANGELOG.md"
+    text = path.read_text("utf-8") if path.exists() else ""
+    return {m["version"]: m["date"] for m in VERSION.finditer(text) if m["date"] != UNRELEASED}
+
+
 def _heading(match: re.Match[str]) -> str:
-    date = "not yet released" if match["date"] == "unreleased" else match["date"]
+    date = "not yet released" if match["date"] == UNRELEASED else match["date"]
     return f"## Edition {match['version']}, {date}"
 
 

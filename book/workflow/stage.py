@@ -147,7 +147,7 @@ def _config(profile: str) -> bytes:
         name: str(ROOT / "book" / "_ext") for name in EXTENSIONS
     }
     config["sphinx"]["config"] |= {
-        "html_baseurl": f"{chapters.site_url(config['repository']['url'])}/",
+        "html_baseurl": f"{chapters.latest_url(config['repository']['url'])}/",
         "medlib_profile": profile,
         "medlib_build_dir": str(paths.build_dir(profile)),
         "medlib_published_dir": str(ROOT / "results"),

@@ -47,7 +47,7 @@ def build(book: Path) -> dict[str, str]:
 
     settings = {
         "extensions": ["myst_parser", "medlib_claims", "medlib_site", "medlib_finder"],
-        "html_baseurl": "https://ann.github.io/book/",
+        "html_baseurl": "https://ann.github.io/book/latest/",
         "master_doc": "book/index",
         "myst_enable_extensions": ["colon_fence", "dollarmath"],
         "numfig": True,
@@ -111,10 +111,13 @@ def test_first_paragraph_describes_the_page(book: Path):
 def test_pages_can_be_found_from_elsewhere(book: Path):
     write(book, "book/plain", PAGES["book/plain"] + "\n多标签分类\n")
     page = build(book)["notebooks/03-05-resnet"]
-    url = "https://ann.github.io/book"
+    url = "https://ann.github.io/book/latest"
     assert f'property="og:url" content="{url}/notebooks/03-05-resnet.html"' in page
     assert 'property="og:title" content="3.5 Residual networks"' in page
-    assert f'property="og:image" content="{url}/_static/screenshot.png"' in page
+    card = "_images/preview/notebooks-03-05-resnet.png"
+    assert f'property="og:image" content="{url}/{card}"' in page
+    assert 'property="og:image:alt" content="3.5 Residual networks"' in page
+    assert (book / "html" / card).exists()
     assert 'content="A first paragraph that tells what the chapter is about."' in page
     assert 'type="application/rss+xml" title="Editions" href="../releases.xml"' in page
     files = {name: book / "html" / name for name in ("404.html", "sitemap.xml", "releases.xml")}
