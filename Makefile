@@ -18,6 +18,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  # /p' $(MAKEFILE_LIST) | awk -F'#' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
 	@echo "Options: PROFILE=cpu|fast|gpu  CORES=2  CHAPTER=03-05-resnet  PYTHON=python3.12"
+	@echo "On a cluster: make book PROFILE=gpu EXECUTOR=cluster/slurm"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) book/workflow/check_python.py
@@ -32,7 +33,7 @@ data: $(INSTALLED)  ## get the data sets of the default book (ALL=1: every set)
 	@$(BIN)/medlib data get $(if $(ALL),--all,)
 
 book: $(INSTALLED)  ## execute every chapter (profile cpu), verify, build the site
-	@$(RUN).build --profile $(PROFILE) --cores $(CORES)
+	@$(RUN).build --profile $(PROFILE) --cores $(CORES) $(if $(EXECUTOR),--executor $(EXECUTOR),)
 
 fast: $(INSTALLED)  ## the same with a few training steps a chapter: never results
 	@$(RUN).build --profile fast --cores $(CORES)

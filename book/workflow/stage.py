@@ -22,6 +22,7 @@ from book.workflow import (
     chapters,
     citing,
     completed,
+    estimate,
     explorer_links,
     first_uses,
     reading,
@@ -58,7 +59,7 @@ def stage(profile: str) -> Path:
     wanted = dict(_files(profile, pages, lines, ends))
     texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
     texts |= completed.completed(texts)
-    texts |= stress.filled(texts)
+    texts |= stress.filled(texts) | estimate.filled(texts)
     texts |= {
         name: f"{text.rstrip()}\n\n{ends[name]}\n" for name, text in texts.items() if ends.get(name)
     }
