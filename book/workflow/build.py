@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from book.workflow import changed, chapters, fingerprint, source
+from book.workflow import changed, chapters, clocks, fingerprint, source
 from book.workflow.plainly import FULL, plainly
 from book.workflow.progress import Progress, clock
 from medlib import paths
@@ -38,6 +38,7 @@ def build(profile: str, cores: int, only: str | None, seed: int, device: str) ->
     """Build the book of a profile and return the exit code."""
     stems = [only] if only else [chapter.stem for chapter in chapters.chapters()]
     with lock(paths.build_dir(profile).parent):
+        clocks.set_back(paths.build_dir(profile) / name for name in ("fingerprints", "stamps"))
         for stem in stems:
             fingerprint.write(stem, profile, seed, device)
         key = state_key(profile, only)
