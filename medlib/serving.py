@@ -20,6 +20,7 @@ from medlib.quantise import OnnxModel
 
 __all__ = ["ask", "serving"]
 
+PATIENCE = 20.0  # seconds without a byte
 LARGEST = 20_000_000  # bytes of a file that is taken
 HERE = "127.0.0.1"
 
@@ -60,19 +61,27 @@ def ask(address: str, picture: bytes, seconds: float = 10.0) -> dict[str, float]
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         raise MedlibError(json.loads(error.read())["error"]) from error
+    except (OSError, ValueError) as error:
+        raise MedlibError(f"{address} did not answer as a model does ({error})") from error
 
 
 def _handler(model: OnnxModel) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = PATIENCE
+
         def do_POST(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
+            given = self.headers.get("Content-Length") or "0"
+            size = int(given) if given.isascii() and given.isdecimal() and len(given) < 12 else 0
             if not 0 < size <= LARGEST:
                 self.close_connection = True
-                return self._answer(413, {"error": f"send 1 to {LARGEST} bytes, got {size}"})
+                return self._answer(413, {"error": f"send 1 to {LARGEST} bytes, got {given[:20]}"})
             try:
                 found = _probabilities(model, self.rfile.read(size))
             except PictureError as why:
                 return self._answer(422, {"error": str(why)})
+            except (TimeoutError, ConnectionError):
+                self.close_connection = True
+                return None  # whoever asked has gone, or never sent what was announced
             return self._answer(200, found)
 
         def _answer(self, code: int, content: dict) -> None:
