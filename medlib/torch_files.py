@@ -32,7 +32,10 @@ def read_torch_file(path: Path, *, device: str = "cpu") -> object:
     with path.open("rb") as stream:
         if stream.read(2) != b"PK":
             raise ValueError("not in the format of PyTorch 1.6 and later")
-    _check_members(path)
+    try:
+        _check_members(path)
+    except OSError as error:  # of the archive's directory, which points before the file's start
+        raise ValueError(f"its directory is damaged ({error})") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of foreign files, which are refused anyway
         return torch.load(path, map_location=device, weights_only=True)
