@@ -4,6 +4,7 @@ It is made of Python's standard library, to show what serving is. It listens to 
 knows no users and encrypts nothing: a hospital takes a real server in its place.
 """
 
+import http.client
 import json
 import tempfile
 import threading
@@ -53,16 +54,26 @@ def ask(address: str, picture: bytes, seconds: float = 10.0) -> dict[str, float]
     Raises
     ------
     MedlibError
-        With the server's sentence, where it cannot use the file.
+        With the server's sentence, where it cannot use the file; where something else answers.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never leave the machine
     try:
-        with opener.open(urllib.request.Request(address, data=picture), timeout=seconds) as answer:
-            return json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        raise MedlibError(json.loads(error.read())["error"]) from error
-    except (OSError, ValueError) as error:
+        code, found = _post(urllib.request.Request(address, data=picture), seconds)
+        said = "" if code == 200 else found["error"]
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
         raise MedlibError(f"{address} did not answer as a model does ({error})") from error
+    if said:
+        raise MedlibError(said)
+    return found
+
+
+def _post(request: urllib.request.Request, seconds: float) -> tuple[int, dict]:
+    """Return the code and the JSON of an answer; the request never leaves the machine."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            return 200, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
 
 
 def _handler(model: OnnxModel) -> type[BaseHTTPRequestHandler]:
