@@ -93,7 +93,7 @@ trees = st.recursive(
 known = st.sampled_from(["id", "chapter", "kind", "metric", "sentence", "seeds", "reference"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(entries=st.lists(st.dictionaries(known, trees, max_size=7) | trees, max_size=3))
 def test_claims_of_any_content_are_read_or_refused(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("claims") / "claims.yml"
@@ -102,7 +102,7 @@ def test_claims_of_any_content_are_read_or_refused(tmp_path_factory, entries):
     assert str(path) in said if found is None else set(found) == {e["id"] for e in entries}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(content=st.binary(max_size=60) | st.text(alphabet='path,label"\r\n;\t\\ x/..', max_size=80))
 def test_tables_of_any_content_are_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("tables") / "table.csv"
@@ -115,7 +115,7 @@ def test_tables_of_any_content_are_read_or_refused(tmp_path_factory, content):
         assert all(case.path.resolve().is_relative_to(path.parent) for case in found.cases)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(at=st.integers(0, 60_000), bit=st.integers(0, 7))
 def test_no_flipped_bit_of_a_model_goes_unseen(tmp_path_factory, at, bit):
     from medlib.saved import load_model

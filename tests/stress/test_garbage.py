@@ -1,6 +1,7 @@
 """More than a thousand damaged files, each fed to the command that reads such files."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests import damage
 from tests.feeding import MEMORY, SECONDS, Fed, feed
 
-pytestmark = pytest.mark.stress
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(7200)]
 
 RANDOM = 18  # random damages of each kind, times its weight
 LEAST = 1000
@@ -25,8 +26,11 @@ def plan() -> dict[str, range]:
 
 @pytest.fixture(scope="module")
 def fed() -> list[Fed]:
-    """Feed all kinds in one process, which has imported everything once."""
-    return feed(plan())
+    """Feed all kinds in two processes, each of which imports everything once."""
+    kinds = list(plan())
+    halves = [{kind: plan()[kind] for kind in kinds[start::2]} for start in range(2)]
+    with ThreadPoolExecutor(len(halves)) as pool:
+        return [one for half in pool.map(feed, halves) for one in half]
 
 
 @pytest.mark.parametrize("kind", damage.KINDS)

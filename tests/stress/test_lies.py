@@ -23,7 +23,7 @@ from tests.data.test_lies import LIES
 from tests.lying_server import Server, running
 from tests.workflow.conftest import TinyBook, tiny_book  # noqa: F401  (a fixture)
 
-pytestmark = pytest.mark.stress
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(1800)]
 
 QUICK = Patience(connect=2.0, stall=0.5, attempts=2, pause=0.01)
 CONTENT = bytes(range(256)) * 1200  # 300 kB
