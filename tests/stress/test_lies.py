@@ -288,21 +288,27 @@ def test_a_quota_on_the_size_of_files(tmp_path, finding):
 
 
 def test_two_builds_at_once(tiny_book, finding):  # noqa: F811
-    tiny_book.write("01-01-slow", GOOD.format(stem="01-01-slow") + "import time; time.sleep(25)")
+    go = tiny_book.root / "go"
+    wait = f"""
+import time
+from pathlib import Path
+
+while not Path({str(go)!r}).exists():
+    time.sleep(0.2)
+"""
+    tiny_book.write("01-01-slow", GOOD.format(stem="01-01-slow") + wait)
     first: list[subprocess.CompletedProcess] = []
     thread = threading.Thread(target=lambda: first.append(tiny_book.build()))
     thread.start()
-    refused = []
     deadline = time.monotonic() + 240
-    while thread.is_alive() and time.monotonic() < deadline:
-        time.sleep(1.0)
-        if tiny_book.path("logs/01-01-slow.log").exists() and len(refused) < 3:
-            refused.append(tiny_book.build())
+    while not tiny_book.path("logs/01-01-slow.log").exists() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    refused = [tiny_book.build() for _ in range(3)]
+    go.touch()
     thread.join()
     messages = {done.stderr.strip().splitlines()[-1] for done in refused}
     held = (
         first[0].returncode == 0
-        and len(refused) == 3
         and all(done.returncode == 2 for done in refused)
         and all("another build runs in this checkout (process " in text for text in messages)
     )
