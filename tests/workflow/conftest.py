@@ -50,6 +50,7 @@ class TinyBook:
     """A checkout that holds the real workflow and made-up chapters."""
 
     root: Path
+    patience: float = 280.0  # seconds of the clock for a build
 
     def write(self, stem: str, code: str, title: str = "A chapter") -> None:
         """Write a chapter and list it in the table of contents."""
@@ -69,7 +70,7 @@ class TinyBook:
             env=os.environ | {"PYTHONPATH": str(self.root)} | environment,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=self.patience,
         )
 
     def path(self, relative: str) -> Path:
