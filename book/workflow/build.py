@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from book.workflow import changed, chapters, fingerprint, source
+from book.workflow import changed, chapters, clocks, fingerprint, source
 from book.workflow.plainly import FULL, plainly
 from book.workflow.progress import Progress, clock
 from medlib import paths
@@ -61,6 +61,7 @@ def build(
     """
     stems = [only] if only else [chapter.stem for chapter in chapters.chapters()]
     with lock(paths.build_dir(profile).parent):
+        clocks.set_back(paths.build_dir(profile) / name for name in ("fingerprints", "stamps"))
         for stem in stems:
             fingerprint.write(stem, profile, seed, device)
         key = state_key(profile, only)

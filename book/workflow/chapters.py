@@ -161,7 +161,11 @@ def title_of(source: Path) -> str:
     MedlibError
         Where there is none, or it begins with a number (the number comes from the file name).
     """
-    text = re.sub(r"\A---\n.*?\n---\n", "", source.read_text(encoding="utf-8"), flags=re.DOTALL)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MedlibError(f"{source} is not in UTF-8 ({error}): save it again") from error
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     text = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
     match = re.search(r"^# +(.+?) *$", text, flags=re.MULTILINE)
     if not match:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from book.workflow import clocks
 from book.workflow.plainly import plainly
 from book.workflow.stage import stage
 from medlib import paths
@@ -28,6 +29,8 @@ def build(profile: str, *, partial: bool = False) -> int:
 
     target = stage(profile)
     folder = paths.build_dir(profile)
+    clocks.set_back([target])
+    clocks.forget_if_ahead(folder / "doctrees")
     status = build_sphinx(
         str(target),
         str(folder / "html"),

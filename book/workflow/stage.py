@@ -32,6 +32,7 @@ from book.workflow import (
     stress,
 )
 from medlib import paths
+from medlib.errors import MedlibError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_explorer", "medlib_site", "medlib_finder")
@@ -166,7 +167,19 @@ def _timed(
 def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
     """Return the executed chapter, or its source where it was not executed."""
     executed = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
-    return jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+    if not executed.exists():
+        return source.read(chapter.source)
+    try:
+        notebook = jupytext.read(executed)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:  # of a damaged file, anything
+        raise MedlibError(
+            f"{executed} is no notebook, or is damaged ({source.first_line(error)}): delete it and "
+            f"stamps/{chapter.stem}.json beside its folder, and run make book again"
+        ) from error
+    return notebook
 
 
 def _notebook(
