@@ -21,7 +21,7 @@ from medlib.data.download import PATIENT, Patience, fetch, part_of
 from medlib.errors import MedlibError
 from tests.data.test_lies import LIES
 from tests.lying_server import Server, running
-from tests.workflow.conftest import TinyBook, tiny_book  # noqa: F401  (a fixture)
+from tiny_book import TinyBook
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(1800)]
 
