@@ -135,9 +135,11 @@ def folded(network: nn.Module) -> ResNet:
     """
     plain = copy.deepcopy(network).double().eval()
     blocks = [m for m in plain.modules() if isinstance(m, BasicBlock)]
-    if not isinstance(plain, ResNet) or not blocks or not isinstance(plain.maxpool, nn.Identity):
+    fits = isinstance(plain, ResNet) and isinstance(plain.maxpool, nn.Identity)
+    if not fits or not blocks or plain.conv1.out_channels % 4:
         raise MedlibError(
-            "the page computes residual networks of basic blocks with a small or half stem, got "
+            "the page computes residual networks of basic blocks with a small or half stem, of a "
+            "width that is a multiple of four, got "
             f"{type(network).__name__}: teach medlib-try-network.js the new layers"
         )
     plain.conv1, plain.bn1 = fuse_conv_bn_eval(plain.conv1, plain.bn1), nn.Identity()

@@ -5,7 +5,7 @@
 const TRY_TOLERANCE = 1e-4; // of logits, against PyTorch's in the model's file
 
 const TRY_PAGE = `
-  <fieldset class="try-pictures"><legend>Picture</legend><div></div></fieldset>
+  <fieldset class="try-pictures"><legend>Picture (of films: with the data set's label)</legend><div></div></fieldset>
   <div class="try-own">
     <label>Your own picture, PNG or JPEG <input type="file" accept="image/png,image/jpeg"></label>
     <p>Or drop a file here, or paste a picture. It stays in this browser.</p>
@@ -13,12 +13,16 @@ const TRY_PAGE = `
   </div>
   <label class="try-change">Shown to the network <select></select></label>
   <div class="try-views">
+    <div class="try-answer"><dl></dl><p class="try-side"></p></div>
     <figure><canvas class="try-seen" width="28" height="28" role="img"></canvas>
       <figcaption>What the network sees: 28 × 28 pixels, enlarged.</figcaption></figure>
     <figure><div class="try-map"><canvas width="28" height="28" aria-hidden="true"></canvas></div>
-      <figcaption class="try-legend"></figcaption></figure>
-    <div class="try-answer"><dl></dl><p class="try-side"></p></div>
+      <figcaption>Each square is covered with grey, and the network asked again:
+        <span class="try-key try-lowers">covering lowers the log-odds of pneumonia</span>,
+        <span class="try-key try-raises">covering raises them</span>. Full colour:
+        <span class="try-scale"></span>.</figcaption></figure>
   </div>
+  <p class="try-strongest"></p>
   <p class="visually-hidden" role="status"></p>
   <div class="try-words"></div>
   <p><strong>No medical device.</strong> This number is no diagnosis, and no probability that a person is
@@ -111,16 +115,7 @@ function strongest(map) {
 
 function mapText(map) {
   const { fall, x, y } = strongest(map);
-  return `Strongest: covering row ${y + 1}, column ${x + 1} changes the log-odds of pneumonia by ${signed(-fall)}.`;
-}
-
-function legend(map, largest) {
-  const key = (name, words) => make("span", { className: `try-key ${name}` }, words);
-  return [
-    "Each square is covered with grey, and the network asked again. ",
-    key("try-lowers", "covering lowers the log-odds of pneumonia"), ", ",
-    key("try-raises", "covering raises them"), `; full colour: ${largest.toFixed(2)}. ${mapText(map)}`,
-  ];
+  return `Covering the square in row ${y + 1}, column ${x + 1} changes the log-odds of pneumonia most: by ${signed(-fall)}.`;
 }
 
 function tableOf(caption, heads, rows) {
@@ -195,7 +190,7 @@ function choice(picture, place) {
   const canvas = make("canvas", { width: TRY_SIDE, height: TRY_SIDE, ariaHidden: "true" });
   paint(canvas, picture.pixels);
   const radio = make("input", { type: "radio", name: "try-picture", value: String(place) });
-  const truth = picture.kind === "film" ? picture.truth : "";
+  const truth = picture.kind === "film" ? picture.truth.replace("labelled ", "") : "";
   return make("label", {}, radio, canvas, make("span", {}, picture.name), make("small", {}, truth));
 }
 
@@ -223,7 +218,8 @@ function showMap(find, map) {
   const largest = Math.max(Math.abs(strongest(map).fall), 1); // a weak map stays pale
   find(".try-map svg")?.remove();
   find(".try-map").append(drawMap(map, largest));
-  find(".try-legend").replaceChildren(...legend(map, largest));
+  find(".try-scale").textContent = largest.toFixed(2);
+  find(".try-strongest").textContent = mapText(map);
   find(".try-values div").replaceChildren(valuesTable(map));
 }
 
