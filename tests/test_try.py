@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from book._ext import medlib_try, try_model
 from medlib.errors import MedlibError
 from medlib.models import create
-from medlib.predict import normalise, predict_logits
+from medlib.predict import predict_logits
 from medlib.trust import reliability_curve
 from medlib.trust.calibration import Temperature
 
@@ -63,7 +62,7 @@ def test_the_weights_of_the_file_are_those_of_the_folded_network(networks):
 @pytest.mark.parametrize("name", ["resnet50", "vgg11", "resnet18"])
 def test_a_network_that_the_script_cannot_compute_is_refused(name: str):
     size = 128 if name == "resnet18" else 32  # there its stem pools, which the script does not
-    network = create(name, in_channels=1, num_classes=2, image_size=size, pretrained=False)
+    network = create(name, in_channels=1, num_classes=2, image_size=size)
     with pytest.raises(MedlibError, match="teach medlib-try-network.js"):
         try_model.folded(network)
 

@@ -37,7 +37,7 @@ NETWORKS = "04-04-training"
 RECEIVER = "receiveTryModel"  # the function of medlib-try.js that a file calls with its content
 BINS = 10  # of the calibrated probability, (low, high] as in medlib
 PLACES = (0.0, 0.25, 0.5, 1.0)  # of the films shown, among those of their class by probability
-PHANTOMS = Phantom(count=3, empty_class=0)
+PHANTOMS = Phantom(count=3, prior=(0.5, 0.5), empty_class=0)
 SIZE = 28
 DIGITS = 6  # of what is only compared or shown
 

@@ -40,10 +40,16 @@ const TRY_PAGE = `
 
 // ---------- words ----------
 
+// A probability; no computed one is certain.
 function percent(share) {
   if (share > 0.9995) return "over 99.9 %";
   if (share < 0.0005) return "under 0.1 %";
   return `${(100 * share).toFixed(1)} %`;
+}
+
+// A share of counted films, which may well be all of them.
+function counted(part, films) {
+  return films ? `${((100 * part) / films).toFixed(1)} %` : "–";
 }
 
 function calledText(share, threshold) {
@@ -69,9 +75,9 @@ function reliabilityText(share, { bins }) {
   const [films, ill] = bins[place];
   const range = `a calibrated probability of ${binName(place, bins)}`;
   if (!films) return `No validation film had ${range}: nothing is known about such answers.`;
-  const { value, low, high } = wilsonShare(ill, films);
+  const { low, high } = wilsonShare(ill, films);
   return `Of ${films} validation films with ${range}, ${ill} showed pneumonia: ` +
-    `${percent(value)}, 95 % interval ${percent(low)} to ${percent(high)}.`;
+    `${counted(ill, films)}, 95 % interval ${counted(low, 1)} to ${counted(high, 1)}.`;
 }
 
 function truthText({ kind, truth, done }, change) {
@@ -134,7 +140,7 @@ function valuesTable(map) {
 
 function binsTable({ bins }, place) {
   const rows = bins.map(([films, ill], i) => [
-    binName(i, bins) + (i === place ? " (this picture)" : ""), films, ill, films ? percent(ill / films) : "–",
+    binName(i, bins) + (i === place ? " (this picture)" : ""), films, ill, counted(ill, films),
   ]);
   return tableOf("Validation films by calibrated probability", ["Probability", "Films", "With pneumonia", "Share"], rows);
 }
@@ -144,7 +150,8 @@ function calibrationParts(answer, films) {
   return [
     make("p", {}, `The log-odds are divided by a temperature of ${calibration.temperature.toFixed(3)}, the one number that makes ` +
       `the labels of the ${films} validation films most likely. Below 1 the network was less sure than it might have been. The ` +
-      "same films gave the threshold and the table: for new films both look a little too good."),
+      "same films gave the threshold and the table: for new films both look a little too good. And one number cannot mend " +
+      "everything: where a row's share lies outside its range, the calibrated probability is wrong there too."),
     make("div", { className: "explorer-scroll", tabIndex: 0, role: "region", ariaLabel: "Validation films by calibrated probability" },
       binsTable(calibration, binOf(calibrated, calibration.bins))),
   ];

@@ -1,4 +1,4 @@
-"""The model in a browser: its answers against PyTorch's, pictures of one's own, and what it loads."""
+"""The model in a browser: answers against PyTorch's, pictures of one's own, what is loaded."""
 
 import io
 from collections.abc import Iterator
@@ -24,8 +24,10 @@ CLOSE = {"rtol": 0, "atol": 1e-4}
 LOGITS = """async (images) => {
   const { model, others } = document.querySelector(".medlib-try").dataset;
   const contents = [await fetchTryModel(model), await fetchTryModel(others)];
-  const networks = contents.flatMap((each) => each.networks).map((each) => readNetwork(each.layers));
-  return networks.map((network) => images.map((image) => logitsOf(network, inputOf(image))));
+  return contents.flatMap((content) => content.networks).map(({ layers }) => {
+    const network = readNetwork(layers);
+    return images.map((image) => logitsOf(network, inputOf(image)));
+  });
 }"""
 MAPS = """async (images) => {
   const content = await fetchTryModel(document.querySelector(".medlib-try").dataset.model);
@@ -45,8 +47,8 @@ SEEN = """() => [...document.querySelector(".try-seen").getContext("2d")
 DROP = """async ([name, numbers]) => {
   const dropped = new DataTransfer();
   dropped.items.add(new File([Uint8Array.from(numbers)], name));
-  const place = document.querySelector(".try-own");
-  place.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, cancelable: true, bubbles: true }));
+  document.querySelector(".try-own")
+    .dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, cancelable: true }));
 }"""
 PASTE = """([name, numbers]) => {
   const pasted = new DataTransfer();
