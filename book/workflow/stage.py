@@ -23,8 +23,8 @@ from book.workflow import (
     citing,
     completed,
     estimate,
-    explorer_links,
     first_uses,
+    page_links,
     reading,
     report,
     solutions_page,
@@ -35,7 +35,14 @@ from medlib import paths
 from medlib.errors import MedlibError
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_explorer", "medlib_site", "medlib_finder")
+EXTENSIONS = (
+    "medlib_api",
+    "medlib_claims",
+    "medlib_explorer",
+    "medlib_site",
+    "medlib_finder",
+    "medlib_try",
+)
 # Lists of words, of works and of links, in which every term stands sooner or later.
 WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
@@ -194,8 +201,7 @@ def _notebook(
     _number(notebook, chapter.number, below)
     if solutions_page.DOCUMENT in chapters.contents():
         _link_solutions(notebook, chapter)
-    if explorer_links.DOCUMENT in chapters.contents():
-        _link_explorer(notebook, chapter.stem)
+    _link_pages(notebook, chapter.stem)
     if stamp.get("status") == "missing-data":
         _hide_errors(notebook)
     for name, text in (("run-card", banners.card(stamp, chapter.stem)), ("page-end", end)):
@@ -222,11 +228,12 @@ def _link_solutions(notebook: NotebookNode, chapter: chapters.Chapter) -> None:
             cell.source = solutions_page.with_link(cell.source, chapter)
 
 
-def _link_explorer(notebook: NotebookNode, stem: str) -> None:
-    """Lead from a chapter about thresholds to the page where a reader moves one."""
+def _link_pages(notebook: NotebookNode, stem: str) -> None:
+    """Lead from a chapter to the pages where a reader tries what it explains."""
+    documents = chapters.contents()
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = explorer_links.with_link(cell.source, stem)
+            cell.source = page_links.with_links(cell.source, stem, documents)
 
 
 def _hide_errors(notebook: NotebookNode) -> None:
