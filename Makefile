@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site serve test unit proofs browser verify publish results bench spread sync new lint lock clean
+.PHONY: help install data book fast quick site pdf serve test unit proofs browser verify publish results bench spread sync new lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -42,6 +42,9 @@ quick: $(INSTALLED)  ## one real chapter and its page, within two minutes
 
 site: $(INSTALLED)  ## build the site from the chapters that were executed last
 	@$(RUN).build --profile $(PROFILE) --site-only
+
+pdf: $(INSTALLED)  ## print the built site into _build/PROFILE/book.pdf (PAGES=first,last)
+	@$(RUN).pdf --profile $(PROFILE) $(if $(PAGES),--pages $(PAGES),)
 
 serve: $(INSTALLED)  ## look at the site on http://localhost:PORT
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/$(PROFILE)/html

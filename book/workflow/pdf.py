@@ -5,7 +5,6 @@ book took it more than ten minutes and nine gigabytes. The sheets are then joine
 """
 
 import argparse
-import os
 import shutil
 import sys
 import time
@@ -154,17 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     target, started = build / "book.pdf", time.monotonic()
     pages = make(parts, args.site or build / "html", args.profile, edition(), target)
     size = target.stat().st_size / 2**20
-    print(
-        f"{target}: {pages} pages, {size:.0f} MB; took {clock(time.monotonic() - started)}, "
-        f"{clock(_processor())} of a processor"
-    )
+    print(f"{target}: {pages} pages, {size:.0f} MB; took {clock(time.monotonic() - started)}")
     return 0
-
-
-def _processor() -> float:
-    """Return the seconds of a processor that this program and those it started have used."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from book.workflow import changed, chapters, citing
 from book.workflow.completed import VERSION
 
 NO_DEVICE = (
-    "For learning and research. No model of this book was tested on patients, and none is a medical "
-    "device."
+    "For learning and research. No model of this book was tested on patients, and none is a "
+    "medical device."
 )
 LICENCE = "Text and figures under CC BY 4.0, code under BSD-3-Clause."
 

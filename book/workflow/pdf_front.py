@@ -10,10 +10,10 @@ from book.workflow.pdf_print import Printed
 
 DOCUMENT = "front"
 ABOUT = (
-    "This file is the website on paper. Numbers, figures and tables come from the same run, and every "
-    "link inside the book works. Left out is what paper cannot do or the site folds away: the code that only "
-    "draws a figure, the interactive pages, the menus. The solutions of the exercises stand in Appendix D, "
-    "the answers of each quiz below its last question."
+    "This file is the website on paper. Numbers, figures and tables come from the same run, and "
+    "every link inside the book works. Left out is what paper cannot do or the site folds away: "
+    "the code that only draws a figure, the interactive pages, the menus. The solutions of the "
+    "exercises stand in Appendix D, the answers of each quiz below its last question."
 )
 
 

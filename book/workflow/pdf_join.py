@@ -43,8 +43,8 @@ def join(
         tags = Tags()
         for each in printed:
             with pikepdf.open(io.BytesIO(each.data)) as pdf:
+                _name_targets(pdf, each.document)
                 tags.shift(pdf)
-                del pdf.Root.Dests  # our links lead to pages and heights
                 book.pages.extend(pdf.pages)
                 tags.take(book, pdf)
         tags.write(book)
@@ -107,25 +107,31 @@ class Tags:
         book.Root.MarkInfo = Dictionary(Marked=True)
 
 
+def _name_targets(pdf: pikepdf.Pdf, document: str) -> None:
+    """Let links within a sheet name its page, as those to other pages of the book do."""
+    for page in pdf.pages:
+        for link in page.obj.get("/Annots", []):
+            if "/Dest" in link:
+                address = f"{HOST}{document}#{str(link.Dest).removeprefix('/')}"
+                link.A = Dictionary(S=Name.URI, URI=String(address))
+                del link["/Dest"]
+
+
 def connect(book: pikepdf.Pdf, page: int, document: str, known: Mapping[str, Place]) -> None:
-    """Lead the links of a page that stay in the book to the sheet and the height of their target."""
+    """Lead the links of a page that stay in the book to where their targets stand."""
     for link in book.pages[page].obj.get("/Annots", []):
-        target = _target(link, document)
+        target = _target(str(link.get("/A", {}).get("/URI", "")))
         if not target:
             continue
         if target not in known:
             raise MedlibError(f"{document}: a link leads to {target}, which was not printed")
         sheet, top = known[target]
         link.Dest = Array([book.pages[sheet].obj, Name.XYZ, None, top, None])
-        if "/A" in link:
-            del link["/A"]
+        del link["/A"]
 
 
-def _target(link: pikepdf.Object, document: str) -> str:
+def _target(address: str) -> str:
     """Return what a link inside the book leads to, such as ``book/glossary#term-auc``."""
-    if "/Dest" in link:
-        return f"{document}#{unquote(str(link.Dest).removeprefix('/'))}"
-    address = str(link.get("/A", {}).get("/URI", ""))
     if not address.startswith(HOST):
         return ""
     page, _, name = unquote(address.removeprefix(HOST)).partition("#")
@@ -187,14 +193,16 @@ def _describe(book: pikepdf.Pdf, front: int, edition: Edition) -> None:
     root.ViewerPreferences = Dictionary(DisplayDocTitle=True)
     labels = [0, Dictionary(S=Name.r), front, Dictionary(S=Name.D, St=1)]
     root.PageLabels = Dictionary(Nums=Array(labels))
-    info = {"/Title": edition.title, "/Author": edition.authors, "/Subject": edition.summary}
-    if edition.day:
-        info["/CreationDate"] = f"D:{edition.day.replace('-', '')}000000Z"
-    for key, value in info.items():
-        book.docinfo[key] = value
     with book.open_metadata(set_pikepdf_as_editor=False) as meta:
         meta["dc:title"] = edition.title
         meta["dc:creator"] = [edition.authors]
         meta["dc:language"] = {"en"}
         meta["dc:rights"] = edition.licence
         meta["dc:description"] = edition.summary
+        if edition.day:
+            meta["xmp:CreateDate"] = f"{edition.day}T00:00:00Z"
+    book.docinfo["/Title"] = edition.title
+    book.docinfo["/Author"] = edition.authors
+    book.docinfo["/Subject"] = edition.summary
+    if edition.day:
+        book.docinfo["/CreationDate"] = f"D:{edition.day.replace('-', '')}000000Z"

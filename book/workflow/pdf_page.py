@@ -1,7 +1,7 @@
-"""A page of the site as it is printed: its article alone, nothing folded, nothing that needs a mouse.
+"""A page of the site as it is printed: its article alone, nothing folded, nothing to click.
 
-The files are printed one by one and joined afterwards, so a link to another page of the book leads to
-`HOST` until `book.workflow.pdf_join` knows on which sheet its target lies.
+The files are printed one by one and joined afterwards, so a link to another page of the book leads
+to `HOST` until `book.workflow.pdf_join` knows on which sheet its target lies.
 """
 
 import html
@@ -21,9 +21,9 @@ TOP = "pdf-top"  # identifier of the first thing on a page
 SOLUTIONS = "book/solutions"
 SMALL = ("book/api", "book/reproducibility")  # looked up, not read
 STYLE = Path(__file__).resolve().parents[1] / "_static" / "medlib-print.css"
-# What only a screen has a use for: marks that link to themselves, scripts, code that the site folds
-# away, the citation of each chapter (the title page says how to cite), words for screen readers that
-# repeat what is printed beside them.
+# What only a screen has a use for: marks that link to themselves, scripts, code that the site
+# folds away, the citation of each chapter (the title page says how to cite), words for screen
+# readers that repeat what is printed beside them.
 DROPPED = (
     "a.headerlink, script, noscript, button, details.hide, details.citation, "
     ".visually-hidden, .toctree-wrapper"

@@ -1,4 +1,4 @@
-"""Chromium prints one sheet after the other; a sheet that is not whole is an error with its name."""
+"""Chromium prints one sheet after the other; one that is not whole is an error with its name."""
 
 import io
 import re
@@ -15,9 +15,15 @@ from book.workflow.test import INSTALL_BROWSER, browser
 from medlib.errors import MedlibError
 
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+OLDEST = 131  # the first that prints heads and numbers of pages
 MARGINS = (22, 20, 20, 20)  # millimetres: top, right, bottom, left
 WIDTH = 210 - MARGINS[1] - MARGINS[3]
 POINTS = 72 / 25.4  # in a millimetre
@@ -52,7 +58,8 @@ FIT = """(least) => {
   }
 }"""
 FAULTS = """() => [
-  ...[...document.images].filter((each) => !each.naturalWidth).map((each) => `no image ${each.src}`),
+  ...[...document.images].filter((each) => !each.naturalWidth).map(
+    (each) => `no image ${each.src}`),
   ...[...document.querySelectorAll("mjx-merror")].map(
     (each) => `formula not understood: ${each.getAttribute("title") || each.textContent}`),
 ]"""
@@ -168,14 +175,21 @@ def printer(folder: Path, book: str) -> Iterator[Printer]:
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        size = {"width": int(WIDTH * PIXELS), "height": 1000}
-        window = chromium.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")
-        window.set_default_timeout(PATIENCE)
-        window.emulate_media(media="print", color_scheme="light")
         try:
-            yield Printer(window, folder, book)
+            yield Printer(_window(chromium), folder, book)
         finally:
             chromium.close()
+
+
+def _window(chromium: Any) -> Any:
+    """Open a window as wide as the text on the paper."""
+    if int(chromium.version.partition(".")[0]) < OLDEST:
+        raise MedlibError(f"Chromium {OLDEST} or newer is needed, found {chromium.version}")
+    size = {"width": int(WIDTH * PIXELS), "height": 1000}
+    window = chromium.new_page(viewport=size, reduced_motion="reduce")
+    window.set_default_timeout(PATIENCE)
+    window.emulate_media(media="print", color_scheme="light")
+    return window
 
 
 def rules(book: str, title: str, first: int, roman: bool) -> str:
