@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site pdf serve test unit proofs browser verify publish results bench spread sync new lint lock clean
+.PHONY: help install data book fast quick site pdf serve test unit proofs stress browser verify publish results bench spread sync new lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -57,6 +57,9 @@ unit: $(INSTALLED)  ## the unit tests alone
 
 proofs: $(INSTALLED)  ## prove every network at every size: what `make test` leaves out
 	@$(BIN)/python -m pytest -m proofs tests
+
+stress: $(INSTALLED)  ## try to break it: kills, lies, garbage, scale; an hour (ONLY="kill or lies")
+	@$(RUN).stress $(if $(ONLY),--only "$(ONLY)",)
 
 browser: $(INSTALLED)  ## the browser tests alone, on the site of profile fast
 	@$(BIN)/python -m pytest tests/site

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 SMALL_SETS = ("breastmnist", "pneumoniamnist", "retinamnist")
+LONG = ("proofs", "stress")  # markers with a command of their own
 _ran = 0
 _not_run: Counter[str] = Counter()
 
@@ -48,17 +49,15 @@ def _why_no_images(names: tuple[str, ...]) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the proofs unless ``-m`` names them; count tests that use `mirror`."""
-    if "proofs" not in config.option.markexpr:
-        config.hook.pytest_deselected(items=[item for item in items if _is_proof(item)])
-        items[:] = [item for item in items if not _is_proof(item)]
+    """Leave out what takes long unless ``-m`` names it; count tests that use `mirror`."""
+    for marker in LONG:
+        if marker not in config.option.markexpr:
+            left_out = [item for item in items if item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
     for item in items:
         if "mirror" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_images)
-
-
-def _is_proof(item: pytest.Item) -> bool:
-    return item.get_closest_marker("proofs") is not None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

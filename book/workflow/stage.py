@@ -28,6 +28,7 @@ from book.workflow import (
     report,
     solutions_page,
     source,
+    stress,
 )
 from medlib import paths
 
@@ -57,6 +58,7 @@ def stage(profile: str) -> Path:
     wanted = dict(_files(profile, pages, lines, ends))
     texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
     texts |= completed.completed(texts)
+    texts |= stress.filled(texts)
     texts |= {
         name: f"{text.rstrip()}\n\n{ends[name]}\n" for name, text in texts.items() if ends.get(name)
     }
