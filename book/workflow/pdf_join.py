@@ -50,9 +50,11 @@ def join(
         tags.write(book)
         starts = _starts(printed)
         known = dict(_known(printed, starts))
+        pages = [page.obj for page in book.pages]
         for each in printed:
-            for page in range(starts[each.document], starts[each.document] + each.pages):
-                connect(book, page, each.document, known)
+            first = starts[each.document]
+            for page in pages[first : first + each.pages]:
+                connect(page, each.document, known, pages)
         _bookmarks(book, parts, known)
         _describe(book, front.pages, edition)
         with paths.whole_file(target) as draft:
@@ -117,16 +119,38 @@ def _name_targets(pdf: pikepdf.Pdf, document: str) -> None:
                 del link["/Dest"]
 
 
-def connect(book: pikepdf.Pdf, page: int, document: str, known: Mapping[str, Place]) -> None:
-    """Lead the links of a page that stay in the book to where their targets stand."""
-    for link in book.pages[page].obj.get("/Annots", []):
+def connect(
+    page: pikepdf.Object,
+    document: str,
+    known: Mapping[str, Place],
+    pages: Sequence[pikepdf.Object],
+) -> None:
+    """Lead the links of a page that stay in the book to where their targets stand.
+
+    Parameters
+    ----------
+    page : pikepdf object
+        The page.
+    document : str
+        Name of its sheet.
+    known : mapping of str to (int, float)
+        Place of everything that was printed.
+    pages : sequence of pikepdf object
+        All pages of the book.
+
+    Raises
+    ------
+    MedlibError
+        For a link to something that was not printed.
+    """
+    for link in page.get("/Annots", []):
         target = _target(str(link.get("/A", {}).get("/URI", "")))
         if not target:
             continue
         if target not in known:
             raise MedlibError(f"{document}: a link leads to {target}, which was not printed")
         sheet, top = known[target]
-        link.Dest = Array([book.pages[sheet].obj, Name.XYZ, None, top, None])
+        link.Dest = Array([pages[sheet], Name.XYZ, None, top, None])
         del link["/A"]
 
 

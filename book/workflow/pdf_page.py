@@ -28,6 +28,9 @@ DROPPED = (
     "a.headerlink, script, noscript, button, details.hide, details.citation, "
     ".visually-hidden, .toctree-wrapper"
 )
+# Words of code in the colour of all others, and words of names that may be broken: on paper their
+# marks say nothing, and double the file.
+PLAIN = "pre :is(span.n, span.p, span.w, span.nn, span.nx), code span.pre"
 LIVE = ".explorer-live, .medlib-try"  # what a script fills on the site
 ARTICLE = re.compile(r'<article class="bd-article">.*</article>', re.DOTALL)
 STYLES = re.compile(r'<link\b[^>]*\brel="stylesheet"[^>]*>')
@@ -162,6 +165,10 @@ def prepare(article: BeautifulSoup, site: Site, document: str) -> str:
         _drop(each)
     _send_to_solutions(article, site, document)
     _answers_last(article)
+    _into_headings(article)
+    for each in article.select(PLAIN):
+        each.unwrap()
+    article.smooth()
     for each in article.find_all("details"):
         each["open"] = ""
     for each in article.find_all("a", href=True):
@@ -226,6 +233,16 @@ def _answers_last(article: BeautifulSoup) -> None:
     answers[-1].find_parent("section").insert_after(last)
     for each in answers:
         last.append(each.parent.extract())
+
+
+def _into_headings(article: BeautifulSoup) -> None:
+    """Move places that links lead to from above a heading into it: it must not part from them."""
+    for heading in article.find_all(["h1", "h2", "h3", "h4"]):
+        above = heading.find_previous_sibling()
+        while above and above.name == "span" and above.get("id") and not _words(above):
+            before = above.find_previous_sibling()
+            heading.insert(0, above.extract())
+            above = before
 
 
 def _destination(link: str, site: Site, document: str) -> str:

@@ -162,6 +162,32 @@ def test_nothing_folded_or_pressed_is_printed_but_the_answers_are_last(book):
     assert "病变" in text[5]
 
 
+def test_a_page_is_made_ready_for_paper(tmp_path):
+    article = """
+<h1>1.1 One</h1><section id="ex"><span id="old"></span><h2>Exercises</h2>
+<div class="exercise" id="ex-one">Do it.</div>
+<details class="solution" id="sol"><summary>Solution to Exercise 1.1.1</summary>42</details>
+<div class="explorer-live"></div><pre><span class="k">def</span><span class="w"> </span>
+<span class="n">f</span></pre></section>"""
+    page = tmp_path / "notebooks" / "01-01-one.html"
+    page.parent.mkdir()
+    page.write_text(f'<article class="bd-article">{article}</article>')
+    known = frozenset({"notebooks/01-01-one", "book/solutions"})
+    made = pdf_page.sheet(pdf_page.Site(tmp_path, URL, known), "notebooks/01-01-one", "Part 1")
+    assert made.title == "1.1 One"
+    assert [(each.level, each.text, each.target) for each in made.headings] == [
+        (2, "Exercises", "ex")
+    ]
+    solution = f'href="{pdf_page.HOST}book/solutions#all-ex-one">Solution to Exercise 1.1.1</a>'
+    assert solution in made.html
+    assert "42" not in made.html
+    assert '<span id="sol"></span>' in made.html, "links to it still have a place to lead to"
+    assert f"{URL}/notebooks/01-01-one.html" in made.html, "where the explorer works"
+    assert '<h2><span id="old"></span>Exercises</h2>' in made.html
+    assert '<span class="k">def</span> \nf</pre>' in made.html
+    assert made.html.index("Part 1") < made.html.index("<h1>")
+
+
 def test_two_books_of_one_site_are_the_same(printed, site):
     again = site.parent / "again.pdf"
     pdf.make(PARTS, site, "cpu", ABOUT, again, lambda _: None)
