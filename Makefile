@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site editions serve test unit proofs stress browser verify publish results bench spread sync new lint lock clean
+.PHONY: help install data book fast quick site pdf editions serve test unit proofs stress browser verify publish results bench spread sync new lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -46,6 +46,9 @@ site: $(INSTALLED)  ## build the site from the chapters that were executed last
 
 editions: book  ## _build/public, to publish: the latest site and those of the releases (FROM=folder)
 	@$(RUN).editions --profile $(PROFILE) $(if $(FROM),--from $(FROM),)
+
+pdf: $(INSTALLED)  ## print the built site into _build/PROFILE/book.pdf (PAGES=first,last)
+	@$(RUN).pdf --profile $(PROFILE) $(if $(PAGES),--pages $(PAGES),)
 
 serve: $(INSTALLED)  ## look at the site on http://localhost:PORT
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/$(PROFILE)/html

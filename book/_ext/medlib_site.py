@@ -303,6 +303,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("build-finished", remove_old_pages)
     app.connect("build-finished", lighten_pictures)
     app.add_css_file("medlib.css", priority=900)
+    app.add_css_file("medlib-print.css", priority=901, media="print")
     app.add_js_file("medlib.js", loading_method="defer")
     app.add_js_file("medlib-tables.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
