@@ -99,7 +99,7 @@ def test_scores_of_other_cases_are_refused(tmp_path: Path):
 def test_the_chapters_lead_to_the_explorer_on_the_site_and_not_in_their_source(stem: str):
     chapter = chapters.chapter(stem)
     assert explorer_links.DOCUMENT not in chapter.source.read_text("utf-8")
-    page = stage._notebook(source.read(chapter.source), chapter, "fast").decode()
+    page = stage.notebook_page(source.read(chapter.source), chapter, "fast").decode()
     assert page.count("../book/explorer.md") == 1
 
 

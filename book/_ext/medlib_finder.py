@@ -14,11 +14,15 @@ from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 
 from book._ext.site_text import first_paragraph, first_sentence
-from book.workflow import chapters, source, web_files
+from book.workflow import chapters, languages, source, web_files
+from book.workflow.words import _
 
 PICTURE = "_static/screenshot.png"  # 1280 x 860
-PICTURE_SHOWS = "A chapter of the book: a figure, a value with its interval, the menu"
-DOWNLOADS = {".md": "Download the source, in MyST Markdown", ".py": "Download the code as a script"}
+PICTURE_SHOWS = _("A chapter of the book: a figure, a value with its interval, the menu")
+DOWNLOADS = {
+    ".md": _("Download the source, in MyST Markdown"),
+    ".py": _("Download the code as a script"),
+}
 HAN = "\u3400-\u9fff"  # Chinese characters
 CHINESE = re.compile(f"[{HAN}]+")
 SPLITTER = """
@@ -65,7 +69,7 @@ def preview(
         "og:description": first_sentence(first_paragraph(doctree)),
         "og:url": f"{url}/{page}.html",
         "og:image": f"{url}/{PICTURE}",
-        "og:image:alt": PICTURE_SHOWS,
+        "og:image:alt": _(PICTURE_SHOWS),
         "twitter:card": "summary_large_image",
     }
     context["metatags"] += "".join(
@@ -93,7 +97,7 @@ def offer_downloads(
                     "type": "link",
                     "url": context["pathto"](f"_sources/{page}{ending}", 1),
                     "text": ending,
-                    "tooltip": tooltip,
+                    "tooltip": _(tooltip),
                     "icon": "fas fa-file",
                     "label": f"download{ending.replace('.', '-')}-button",
                 }
@@ -117,8 +121,8 @@ def _is_chapter(page: str) -> bool:
 def write_files(app: Sphinx, error: Exception | None) -> None:
     """Write the files beside the pages."""
     url = app.config.html_baseurl.rstrip("/")
-    if error or app.builder.name != "html" or not url:
-        return
+    if error or app.builder.name != "html" or not url or languages.named(app.config.language):
+        return  # a translated edition lies below the English site and shares its files
     files: dict[str, str] = {}
     for page in filter(_is_chapter, sorted(app.env.found_docs)):
         files |= downloads(page)
