@@ -78,7 +78,8 @@ def preview(
         for key, value in shown.items()
         if value
     )
-    feed = context["pathto"](web_files.FEED, 1)
+    up = "../" if languages.named(app.config.language) else ""  # the feed lies in the English site
+    feed = up + context["pathto"](web_files.FEED, 1)
     context["metatags"] += (
         f'<link rel="alternate" type="application/rss+xml" title="Editions" href="{feed}" />\n'
     )

@@ -43,12 +43,18 @@ def place_switch(app: Sphinx, config: Config) -> None:
     config.html_theme_options = {**options, "article_header_end": [SWITCH, *others]}
 
 
+def offer_languages(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Give a page its switch, before the theme drops the templates that show nothing."""
+    context["language_switch"] = switches(page, languages.named(app.config.language))
+
+
 def complete_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Give a page its switch, the addresses of its translations, and its ways to English pages."""
+    """Give a page the addresses of its translations, and its ways to English pages."""
     here = languages.named(app.config.language)
-    context["language_switch"] = switches(page, here)
     context["metatags"] = context.get("metatags", "") + alternates(
         page, app.config.html_baseurl, here
     )
@@ -130,6 +136,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_post_transform(TermLanguage)
     app.connect("config-inited", place_switch, priority=900)
+    app.connect("html-page-context", offer_languages, priority=100)
     app.connect("html-page-context", complete_page, priority=700)
     if app.config.language != "en":
         app.add_js_file("medlib-words.js", loading_method="defer", priority=490)

@@ -4,7 +4,7 @@
 titles (``contents``), the sentences of the front page's table (``headlines``), and the words that
 the workflow, the extensions and the scripts write on pages (``site``). Below ``book/locales`` stand
 the catalogues that people translate: only of pages that are translated, so that git shows no
-thousands of empty messages. They are brought up to date here; ``--check`` says where they are not.
+thousands of empty messages. They are brought up to date here; the lint says where they are not.
 
 Templates come from the sources and from no run, so that no result is part of a message. They hold
 neither dates nor line numbers: an unchanged page gives the same bytes.
@@ -253,16 +253,11 @@ def _save(path: Path, text: str) -> None:
 
 
 def main() -> int:
-    """Write the templates and update the translations, begin one, or check them."""
+    """Write the templates and update the translations; begin one where a page is named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
     parser.add_argument("--language", default="zh_CN")
     parser.add_argument("--page", help="begin the translation of this page, such as book/trust")
     args = parser.parse_args()
-    if args.check:
-        found = stale()
-        print("\n".join(found) or "the translations are in step with the pages")
-        return 1 if found else 0
     if args.page:
         print(f"begun: {begin(args.language, args.page)}")
     folder = paths.build_dir("gettext")

@@ -56,15 +56,6 @@ def pages(language: Language, root: Path = chapters.ROOT) -> list[str]:
     return found if FRONT in found else []
 
 
-def addresses(root: Path = chapters.ROOT) -> dict[str, str]:
-    """Return the English page behind each translated one: ``zh/book/index``, ``book/index``."""
-    return {
-        f"{language.folder}/{page}": page
-        for language in LANGUAGES
-        for page in pages(language, root)
-    }
-
-
 def english(markup: str, page: str) -> str:
     """Turn the ways to English pages into relative addresses that name their language.
 

@@ -8,6 +8,7 @@ name of a claim and never its value.
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 from markdown_it.token import Token
 from nbformat import NotebookNode
@@ -28,7 +29,7 @@ TITLED = {
 SAID = {"alt", "caption"}  # options that readers see
 SILENT = {"claim", "measured", "eq", "numref", "cite", "math"}  # roles without words of their own
 INDENT = "  "  # of a definition below its term
-LETTERS = re.compile(r"[^\W\d_]{2}")
+WORD = re.compile(r"[^\W\d_]{2}|[\u3400-\u9fff]")
 
 
 def rewrite(text: str, say: Say) -> str:
@@ -90,13 +91,15 @@ def pieces(message: str) -> Iterator[tuple[str, str]]:
 
 
 def _worded(message: str) -> bool:
-    """Tell whether there is a word in a message, beside code, formulas and values."""
-    return bool(LETTERS.search(PIECE.sub(_words, message)))
+    """Tell whether there is a word in a message, or the title of another page."""
+    return bool(WORD.search(PIECE.sub(_words, message)))
 
 
 def _words(match: re.Match[str]) -> str:
     role = (match["role"] or "").partition(":")[0]
-    return match["content"] if role and role not in SILENT else match["alt"] or " "
+    if role and role not in SILENT:
+        return match["content"]
+    return "title" if match["open"] == "[]" else match["alt"] or " "
 
 
 def _replace(lines: list[str | None], token: Token, at: dict[int, int], say: Say) -> None:
@@ -147,13 +150,9 @@ def _inside(name: str, lines: list[str], say: Say) -> list[str]:
 
 def _definitions(lines: list[str], say: Say) -> Iterator[str]:
     """Yield the lines of a glossary; its terms stand there in both languages."""
-    definition: list[str] = []
-    for line in [*lines, ""]:
-        if line.startswith(INDENT):
-            definition.append(line.removeprefix(INDENT))
+    for indented, run in groupby(lines, lambda line: line.startswith(INDENT)):
+        if not indented:
+            yield from run
             continue
-        if definition:
-            said = rewrite("\n".join(definition), say).split("\n")
-            yield from (f"{INDENT}{each}".rstrip() for each in said)
-        definition = []
-        yield line
+        definition = "\n".join(line.removeprefix(INDENT) for line in run)
+        yield from (f"{INDENT}{line}" for line in rewrite(definition, say).split("\n"))
