@@ -81,7 +81,7 @@ def preview(
     up = "../" if languages.named(app.config.language) else ""  # the feed lies in the English site
     feed = up + context["pathto"](web_files.FEED, 1)
     context["metatags"] += (
-        f'<link rel="alternate" type="application/rss+xml" title="Editions" href="{feed}" />\n'
+        f'<link rel="alternate" type="application/rss+xml" title="{_("Editions")}" href="{feed}" />\n'
     )
 
 

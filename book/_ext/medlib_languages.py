@@ -13,8 +13,25 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from book.workflow import chapters, languages
 from book.workflow.languages import Language
+from book.workflow.words import _
 
 SWITCH = "language-switch.html"
+BOOK_THEME = "booktheme"  # the theme's own catalogue, beside Sphinx's
+OF_THE_THEMES = (  # what Sphinx and the themes say, where their catalogues have no Chinese
+    _("Color mode"),
+    _("Link to this definition"),
+    _("Link to this equation"),
+    _("Link to this heading"),
+    _("Link to this image"),
+    _("Link to this table"),
+    _("Link to this term"),
+    _("Open issue"),
+    _("Repository"),
+    _("Search this book..."),
+    _("Source repositories"),
+    _("Suggest edit"),
+    _("System Settings"),
+)
 EVERYWHERE = {"search"}  # pages of every edition that no table of contents names
 HAN = re.compile(r"[\u3400-\u9fff]")
 LATIN = re.compile(r"[A-Za-z]")
@@ -140,4 +157,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", complete_page, priority=700)
     if app.config.language != "en":
         app.add_js_file("medlib-words.js", loading_method="defer", priority=490)
+        app.add_message_catalog(BOOK_THEME, app.config.locale_dirs[0])
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -111,14 +111,18 @@ def read(language: str, domain: str, root: Path = chapters.ROOT) -> Catalog:
 
 
 def compiled(language: str, root: Path = chapters.ROOT) -> gettext.GNUTranslations:
-    """Return the site's own words in a language, and the sentences of the front page's table."""
+    """Return the site's own words in a language, as Python's `gettext` takes them."""
+    return gettext.GNUTranslations(io.BytesIO(binary(language, root)))
+
+
+def binary(language: str, root: Path = chapters.ROOT) -> bytes:
+    """Return the site's own words and the sentences of the front page's table as ``.mo`` file."""
     spoken, buffer = read(language, SITE, root), io.BytesIO()
     for message in read(language, HEADLINES, root):
         if message.id:
             spoken.add(message.id, message.string, flags=message.flags)
     write_mo(buffer, spoken)
-    buffer.seek(0)
-    return gettext.GNUTranslations(buffer)
+    return buffer.getvalue()
 
 
 def written(catalogue: Catalog, language: str = "") -> str:

@@ -137,9 +137,10 @@ def write(
         "_config.yml": stage.dumped(config(profile, language, target)),
         "_toc.yml": stage.dumped(contents(edition)),
         "static/medlib-words.js": script(language).encode(),
-        f"locale/{language.code}/LC_MESSAGES/sphinx.po": catalogues.file_of(
-            language.code, catalogues.SITE
-        ).read_bytes(),
+        **{
+            f"locale/{language.code}/LC_MESSAGES/{name}.mo": catalogues.binary(language.code)
+            for name in ("sphinx", "booktheme")
+        },
         **{name: (ROOT / name).read_bytes() for name in KEPT},
     }
     stage.bring(target, wanted)
