@@ -80,8 +80,9 @@ def preview(
     )
     up = "../" if languages.named(app.config.language) else ""  # the feed lies in the English site
     feed = up + context["pathto"](web_files.FEED, 1)
+    name = _("Editions")
     context["metatags"] += (
-        f'<link rel="alternate" type="application/rss+xml" title="{_("Editions")}" href="{feed}" />\n'
+        f'<link rel="alternate" type="application/rss+xml" title="{name}" href="{feed}" />\n'
     )
 
 

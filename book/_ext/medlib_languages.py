@@ -27,7 +27,6 @@ OF_THE_THEMES = (  # what Sphinx and the themes say, where their catalogues have
     _("Link to this term"),
     _("Open issue"),
     _("Repository"),
-    _("Search this book..."),
     _("Source repositories"),
     _("Suggest edit"),
     _("System Settings"),
@@ -58,6 +57,8 @@ def place_switch(app: Sphinx, config: Config) -> None:
     there = options.get("article_header_end", "article-header-buttons.html")
     others = there if isinstance(there, list) else [each.strip() for each in there.split(",")]
     config.html_theme_options = {**options, "article_header_end": [SWITCH, *others]}
+    if config.language != "en":
+        config.html_theme_options["search_bar_text"] = _("Search this book")
 
 
 def offer_languages(

@@ -74,7 +74,8 @@ def badge(counts: Mapping[str, int]) -> str:
     ]
     if not shown:
         return ""
-    where = f"{{doc}}`{_('against the published edition')} </book/reproducibility>`"
+    against = _("against the published edition")
+    where = f"{{doc}}`{against} </book/reproducibility>`"
     said = _("Claims {where}: {verdicts}").format(where=where, verdicts=" ".join(shown))
     return f":::{{container}} verdict-line\n{said}\n:::"
 
@@ -105,7 +106,8 @@ def card(stamp: dict, stem: str) -> str:
         status="{doc}`/book/status`",
         command=f"make quick CHAPTER={stem}",
     )
-    return f":::{{admonition}} {_('How this page was made')}\n:class: note run-card\n{said}\n:::"
+    title = _("How this page was made")
+    return f":::{{admonition}} {title}\n:class: note run-card\n{said}\n:::"
 
 
 def _plain(text: str) -> str:

@@ -102,10 +102,8 @@ def closing(document: str, title: str, days: Mapping[str, str], book: Work) -> s
 
 def _fold(entry: str) -> str:
     """Return an entry in a box that the reader opens; its button copies it."""
-    return (
-        f":::{{admonition}} {_('Cite this chapter')}\n:class: dropdown citation\n\n"
-        f"```bibtex\n{entry}\n```\n:::"
-    )
+    title = _("Cite this chapter")
+    return f":::{{admonition}} {title}\n:class: dropdown citation\n\n```bibtex\n{entry}\n```\n:::"
 
 
 def _author(person: Mapping[str, str]) -> str:

@@ -317,7 +317,8 @@ def _more(times: list[int], load: Load) -> Iterator[str]:
 
 def _shown(*pieces: str, linked: bool) -> str:
     """Return the pieces as one line in a box of its own, which the style sheet makes small."""
-    how = f" ({{ref}}`{_('how this is counted')} <{LABEL}>`)" if linked else ""
+    counted = _("how this is counted")
+    how = f" ({{ref}}`{counted} <{LABEL}>`)" if linked else ""
     return f":::{{container}} reading-line\n{' · '.join(pieces)}{how}\n:::"
 
 

@@ -59,6 +59,12 @@ def test_catalogues_have_neither_dates_nor_places_and_come_out_the_same(
         assert not re.search(r"^#", text, re.MULTILINE)
 
 
+def test_no_marked_string_hides_in_a_formatted_one_where_babel_would_not_find_it():
+    hidden = re.compile(r"""\{_\(["']""")
+    files = [*ROOT.glob("book/_ext/*.py"), *ROOT.glob("book/workflow/*.py")]
+    assert [path.name for path in files if hidden.search(path.read_text("utf-8"))] == []
+
+
 def test_titles_of_generated_pages_are_those_that_their_pages_have():
     report = (ROOT / "book" / "workflow" / "report.py").read_text("utf-8")
     assert all(f'"# {title}"' in report for title in catalogues.RESULTS.values())
