@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site pdf editions serve test unit proofs stress browser verify publish results bench spread sync new lint lock clean
+.PHONY: help install data book fast quick site pdf editions serve test unit proofs stress browser verify publish results bench spread sync new gettext lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -91,6 +91,9 @@ sync: $(INSTALLED)  ## write the Colab copies notebooks/*.ipynb
 
 new: $(INSTALLED)  ## a new chapter: make new CHAPTER=05-01-vit TITLE="Vision transformers"
 	@$(RUN).new $(CHAPTER) $(if $(TITLE),--title "$(TITLE)",)
+
+gettext: $(INSTALLED)  ## what there is to translate; PAGE=book/trust begins that page
+	@$(RUN).catalogues $(if $(PAGE),--page $(PAGE),)
 
 lint: $(INSTALLED)  ## style of the code, claims, prose, and the lock on the test labels
 	@$(RUN).check

@@ -533,7 +533,7 @@ def _notebooks(folder: Path, patch: pytest.MonkeyPatch) -> Mouth:
     chapter = chapters.chapter(stem)
 
     def take_up() -> int:
-        stage._notebook(stage._executed(chapter, "cpu"), chapter, "cpu")
+        stage.notebook_page(stage.executed(chapter, "cpu"), chapter, "cpu")
         return 0
 
     def eat(path: Path) -> Answer:

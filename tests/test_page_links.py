@@ -11,7 +11,7 @@ EACH = [(lead, stem) for lead in page_links.LEADS for stem in lead.headings]
 def test_a_chapter_leads_to_the_page_on_the_site_and_not_in_its_source(lead, stem: str):
     chapter = chapters.chapter(stem)
     assert lead.document not in chapter.source.read_text("utf-8")
-    page = stage._notebook(source.read(chapter.source), chapter, "fast").decode()
+    page = stage.notebook_page(source.read(chapter.source), chapter, "fast").decode()
     assert page.count(f"../{lead.document}.md") == 1
 
 

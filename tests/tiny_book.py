@@ -89,7 +89,7 @@ def tiny_book(tmp_path: Path) -> TinyBook:
     """Copy what a build needs, without the book's own chapters and prose."""
     root = tmp_path / "checkout"
     root.mkdir()
-    skip = shutil.ignore_patterns("__pycache__", "vendor", "*.csv")
+    skip = shutil.ignore_patterns("__pycache__", "vendor", "*.csv", "locales")
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, root / name, ignore=skip)

@@ -16,9 +16,13 @@ from sphinx.search.en import SearchEnglish
 
 from book._ext import preview_card
 from book._ext.site_text import first_paragraph, first_sentence
-from book.workflow import chapters, source, web_files
+from book.workflow import chapters, languages, source, web_files
+from book.workflow.words import _
 
-DOWNLOADS = {".md": "Download the source, in MyST Markdown", ".py": "Download the code as a script"}
+DOWNLOADS = {
+    ".md": _("Download the source, in MyST Markdown"),
+    ".py": _("Download the code as a script"),
+}
 HAN = "\u3400-\u9fff"  # Chinese characters
 CHINESE = re.compile(f"[{HAN}]+")
 SPLITTER = """
@@ -77,9 +81,11 @@ def preview(
         for key, value in shown.items()
         if value
     )
-    feed = context["pathto"](web_files.FEED, 1)
+    up = "../" if languages.named(app.config.language) else ""  # the feed lies in the English site
+    feed = up + context["pathto"](web_files.FEED, 1)
+    name = _("Editions")
     context["metatags"] += (
-        f'<link rel="alternate" type="application/rss+xml" title="Editions" href="{feed}" />\n'
+        f'<link rel="alternate" type="application/rss+xml" title="{name}" href="{feed}" />\n'
     )
 
 
@@ -114,7 +120,7 @@ def offer_downloads(
                     "type": "link",
                     "url": context["pathto"](f"_sources/{page}{ending}", 1),
                     "text": ending,
-                    "tooltip": tooltip,
+                    "tooltip": _(tooltip),
                     "icon": "fas fa-file",
                     "label": f"download{ending.replace('.', '-')}-button",
                 }
@@ -138,8 +144,8 @@ def _is_chapter(page: str) -> bool:
 def write_files(app: Sphinx, error: Exception | None) -> None:
     """Write the files beside the pages."""
     url = app.config.html_baseurl.rstrip("/")
-    if error or app.builder.name != "html" or not url:
-        return
+    if error or app.builder.name != "html" or not url or languages.named(app.config.language):
+        return  # a translated edition lies below the English site and shares its files
     files: dict[str, str] = {}
     for page in filter(_is_chapter, sorted(app.env.found_docs)):
         files |= downloads(page)

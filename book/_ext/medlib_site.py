@@ -25,6 +25,7 @@ from book._ext.site_images import lighten, name_lighter, size_pictures
 from book._ext.site_policy import meta as policy
 from book._ext.site_text import first_paragraph
 from book.workflow import chapters, editions
+from book.workflow.words import _
 
 Number = tuple[str | int, ...]
 Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> number
@@ -44,7 +45,7 @@ SCOPE = re.compile(r' scope="\w+"')
 # the theme's menu opens what lies below a page by an arrow without a name
 ARROW = '<summary><span class="toctree-toggle"'
 NAMED_ARROW = '<summary aria-label="Pages below"><span class="toctree-toggle"'
-OWN_FOLDERS = {"_static", "_sources", "_images"}  # of Sphinx, beside the folders of pages
+OWN_FOLDERS = {"_static", "_sources", "_images", "zh"}  # beside the folders of English pages
 DESCRIPTION = 200  # characters; search engines cut after about that many
 
 
@@ -240,8 +241,9 @@ def name_arrows(context: dict[str, Any]) -> None:
     """Give the arrows of the menu a name for screen readers."""
     menu = context.get("generate_toctree_html")
     if menu is not None:
+        named = NAMED_ARROW.replace("Pages below", _("Pages below"))
         context["generate_toctree_html"] = lambda *which, **how: str(menu(*which, **how)).replace(
-            ARROW, NAMED_ARROW
+            ARROW, named
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from book.workflow import chapters, completed
+from book.workflow.words import _
 
 SPECIAL = re.compile(r"[&%#_]")  # what LaTeX would take for a command
 
@@ -97,17 +98,16 @@ def closing(document: str, title: str, days: Mapping[str, str], book: Work) -> s
         Day by source, as `book.workflow.changed.days` returns it.
     """
     day = days.get(f"{document}.md")
-    line = f":::{{container}} page-line\nText last changed on {day}.\n:::" if day else ""
+    changed = _("Text last changed on {day}.").format(day=day)
+    line = f":::{{container}} page-line\n{changed}\n:::" if day else ""
     cited = chapters.document_number(document) and document != "book/index"
     return "\n\n".join(filter(None, (line, cited and _fold(bibtex(document, title, book)))))
 
 
 def _fold(entry: str) -> str:
     """Return an entry in a box that the reader opens; its button copies it."""
-    return (
-        ":::{admonition} Cite this chapter\n:class: dropdown citation\n\n"
-        f"```bibtex\n{entry}\n```\n:::"
-    )
+    title = _("Cite this chapter")
+    return f":::{{admonition}} {title}\n:class: dropdown citation\n\n```bibtex\n{entry}\n```\n:::"
 
 
 def _author(person: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pybtex.database import Entry, parse_file
 
 from book.workflow import chapters, licences
+from book.workflow.words import _
 
 MARKER = "<!-- completed when the site is staged -->"
 UNRELEASED = "unreleased"
@@ -47,14 +48,24 @@ def counts(root: Path = chapters.ROOT) -> str:
     days = sorted(entry.fields["checked_date"] for entry in entries)
     years = sorted(int(entry.fields["year"]) for entry in entries)
     read = sum("stored" in entry.fields["checked_how"] for entry in entries)
-    return (
-        f"There are {len(entries)} works, from {years[0]} to {years[-1]}. {by['doi']} have a DOI, "
-        f"{by['arXiv']} an arXiv number and no DOI, and {by['other']} neither: for these the entry "
-        f"gives the address of the proceedings, of the publisher or of the office that issued it, "
-        f"or an ISBN. They were checked between {days[0]} and {days[-1]}. For {read} of them the "
-        "check names a stored copy that was read, of the work, of its first page or abstract or of "
-        "a record of it; the others rest on independent citations. These numbers are counted from "
-        "the bibliography each time the site is built."
+    return _(
+        "There are {works} works, from {first_year} to {last_year}. {doi} have a DOI, {arxiv} an "
+        "arXiv number and no DOI, and {other} neither: for these the entry gives the address of "
+        "the proceedings, of the publisher or of the office that issued it, or an ISBN. They were "
+        "checked between {first_day} and {last_day}. For {read} of them the check names a stored "
+        "copy that was read, of the work, of its first page or abstract or of a record of it; the "
+        "others rest on independent citations. These numbers are counted from the bibliography "
+        "each time the site is built."
+    ).format(
+        works=len(entries),
+        first_year=years[0],
+        last_year=years[-1],
+        doi=by["doi"],
+        arxiv=by["arXiv"],
+        other=by["other"],
+        first_day=days[0],
+        last_day=days[-1],
+        read=read,
     )
 
 

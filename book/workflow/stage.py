@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -42,26 +43,29 @@ EXTENSIONS = (
     "medlib_site",
     "medlib_finder",
     "medlib_try",
+    "medlib_languages",
 )
 # Lists of words, of works and of links, in which every term stands sooner or later.
 WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
 
 
-def stage(profile: str) -> Path:
+def stage(profile: str, readings: Mapping[str, reading.Reading] | None = None) -> Path:
     """Bring ``_build/<profile>/site-src`` up to date and return it.
 
     Parameters
     ----------
     profile : str
         Whose run the pages show. A chapter that was never executed in it shows its source.
+    readings : mapping of str to Reading, optional
+        The chapters, where `book.workflow.reading.survey` has counted them already.
     """
     build = paths.build_dir(profile)
     target = build / "site-src"
     generated = build / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
-    readings = reading.survey(ROOT)
+    readings = reading.survey(ROOT) if readings is None else readings
     lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
     ends = _ends()
     wanted = dict(_files(profile, pages, lines, ends))
@@ -72,10 +76,15 @@ def stage(profile: str) -> Path:
         name: f"{text.rstrip()}\n\n{ends[name]}\n" for name, text in texts.items() if ends.get(name)
     }
     wanted |= {f"{n}.md": _timed(n, text, lines, readings) for n, text in texts.items()}
+    bring(target, wanted)
+    return target
+
+
+def bring(target: Path, wanted: Mapping[str, bytes]) -> None:
+    """Make a folder hold some files and no others, and touch only those that differ."""
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
-    return target
 
 
 def _ends() -> dict[str, str]:
@@ -93,7 +102,7 @@ def _files(
     profile: str, pages: list[Path], lines: Mapping[str, str], ends: Mapping[str, str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
-    yield "_config.yml", _config(profile)
+    yield "_config.yml", dumped(config(profile))
     yield "_toc.yml", (ROOT / "_toc.yml").read_bytes()
     for path in sorted((ROOT / "book").rglob("*")):
         inside = path.relative_to(ROOT / "book")
@@ -101,14 +110,14 @@ def _files(
             yield f"book/{inside.as_posix()}", path.read_bytes()
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
-    notebooks = {each.document: _executed(each, profile) for each in chapters.chapters()}
+    notebooks = {each.document: executed(each, profile) for each in chapters.chapters()}
     yield from _with_terms(notebooks)
     found = report.verdicts(profile)
     for chapter in chapters.chapters():
         counts = Counter(item.status for item in found if item.chapter == chapter.stem)
         below = "\n\n".join(filter(None, (lines.get(chapter.document), banners.badge(counts))))
         end = ends.get(chapter.document, "")
-        content = _notebook(notebooks[chapter.document], chapter, profile, below, end)
+        content = notebook_page(notebooks[chapter.document], chapter, profile, below, end)
         yield f"notebooks/{chapter.stem}.ipynb", content
 
 
@@ -147,20 +156,23 @@ def _page(document: str, cells: dict[str, list[NotebookNode]]) -> first_uses.Pag
     return first_uses.Page(document, title, texts)
 
 
-def _config(profile: str) -> bytes:
+def config(profile: str) -> dict[str, Any]:
     """Return the configuration with what only this run knows."""
-    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    config["repository"]["url"] = chapters.repository_url()
-    config["sphinx"]["local_extensions"] = {
-        name: str(ROOT / "book" / "_ext") for name in EXTENSIONS
-    }
-    config["sphinx"]["config"] |= {
-        "html_baseurl": f"{chapters.latest_url(config['repository']['url'])}/",
+    found = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    found["repository"]["url"] = chapters.repository_url()
+    found["sphinx"]["local_extensions"] = {name: str(ROOT / "book" / "_ext") for name in EXTENSIONS}
+    found["sphinx"]["config"] |= {
+        "html_baseurl": f"{chapters.latest_url(found['repository']['url'])}/",
         "medlib_profile": profile,
         "medlib_build_dir": str(paths.build_dir(profile)),
         "medlib_published_dir": str(ROOT / "results"),
     }
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+    return found
+
+
+def dumped(settings: Mapping[str, Any]) -> bytes:
+    """Return settings as a file of YAML, in their order."""
+    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True).encode()
 
 
 def _timed(
@@ -171,7 +183,7 @@ def _timed(
     return (reading.with_line(text, lines[document]) if document in lines else text).encode()
 
 
-def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
+def executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
     """Return the executed chapter, or its source where it was not executed."""
     executed = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
     if not executed.exists():
@@ -189,7 +201,7 @@ def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
     return notebook
 
 
-def _notebook(
+def notebook_page(
     notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = "", end: str = ""
 ) -> bytes:
     """Return a chapter's page with its number, its banners, the card of its run and its citation.

@@ -17,7 +17,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from book._ext.site_policy import meta as policy
-from book.workflow import changed
+from book.workflow import catalogues, changed, languages
 from book.workflow.completed import UNRELEASED, VERSION
 from medlib.errors import MedlibError
 
@@ -276,9 +276,15 @@ def beside(documents: Iterable[str], url: str, title: str, home: str, root: Path
     changelog = root / "CHANGELOG.md"
     notes = changelog.read_text("utf-8") if changelog.exists() else ""
     old = moved(root / "book" / "moved.yml", known)
+    days = changed.days(root)
+    for each in languages.LANGUAGES:
+        for page in languages.pages(each, root):
+            catalogue = catalogues.file_of(each.code, page, root).relative_to(root).as_posix()
+            known.append(f"{each.folder}/{page}")
+            days |= {f"{known[-1]}.md": days[catalogue]} if catalogue in days else {}
     return {
         LOST: not_found(url, title, home),
-        MAP: sitemap(known, url, changed.days(root)),
+        MAP: sitemap(known, url, days),
         FEED: feed(notes, url, title),
         **{f"{each}.html": redirect(each, new, url) for each, new in old.items()},
     }

@@ -102,7 +102,7 @@ def pages() -> list[str]:
         return []
     found = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
     moved = yaml.safe_load((ROOT / "book" / "moved.yml").read_text("utf-8")) or {}
-    forwards = {"index.html", *(f"{old}.html" for old in moved)}
+    forwards = {"index.html", "zh/index.html", *(f"{old}.html" for old in moved)}
     own = [p for p in found if p.parts[0] not in {"_static", "_sources"}]
     return [p.as_posix() for p in own if p.as_posix() not in forwards]
 

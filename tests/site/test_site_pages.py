@@ -47,8 +47,9 @@ def test_figures_have_number_and_caption(visit: Visit):
 
 
 def test_numbers_of_tables(visit: Visit):
-    number = chapters.document_number(visit.name.removesuffix(".html"))
-    front = f"Table {number}." if number else "Table "
+    number = chapters.document_number(visit.name.removeprefix("zh/").removesuffix(".html"))
+    word = "表" if visit.name.startswith("zh/") else "Table"
+    front = f"{word} {number}." if number else f"{word} "
     assert [each for each in visit.facts["tables"] if not each.startswith(front)] == []
 
 
@@ -94,4 +95,4 @@ def test_launch_and_edit_links(visit: Visit):
         assert edit == [f"https://github.com/{owner}/edit/main/{page}.md"]
     else:
         assert launch == []
-        assert all(each.endswith(f"{page}.md") for each in edit)
+        assert all(each.endswith((f"{page}.md", f"{page.removeprefix('zh/')}.po")) for each in edit)
