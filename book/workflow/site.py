@@ -1,11 +1,16 @@
 """Build the site from the stage folder with Jupyter Book's own Sphinx call, warnings as errors."""
 
 import argparse
+import shutil
 import sys
+from pathlib import Path
 
 from book.workflow.plainly import plainly
 from book.workflow.stage import stage
 from medlib import paths
+
+UNFINISHED = ".site-unfinished"
+MADE = ("html", "doctrees", "jupyter_execute")
 
 
 def build(profile: str, *, partial: bool = False) -> int:
@@ -26,8 +31,9 @@ def build(profile: str, *, partial: bool = False) -> int:
     """
     from jupyter_book.sphinx import build_sphinx
 
-    target = stage(profile)
     folder = paths.build_dir(profile)
+    forget_unfinished(folder)
+    target = stage(profile)
     status = build_sphinx(
         str(target),
         str(folder / "html"),
@@ -44,7 +50,26 @@ def build(profile: str, *, partial: bool = False) -> int:
         quiet=True,
         really_quiet=partial,
     )
+    (folder / UNFINISHED).unlink()
     return 0 if status == 0 else 1
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Begin anew after a build of the site that was killed, and mark this one as begun.
+
+    Sphinx takes a page that is newer than its source for finished, also where half of it is there.
+
+    Parameters
+    ----------
+    folder : Path
+        The build folder of the profile.
+    """
+    mark = folder / UNFINISHED
+    if mark.exists():
+        for name in MADE:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def main() -> int:
