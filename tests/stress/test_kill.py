@@ -102,8 +102,6 @@ def test_the_book(tmp_path, finding):
     common = {"sentence": "It is so.", "kind": "count", "metric": "cases"}
     text = yaml.safe_dump([claim | common for claim in CLAIMS])
     (tiny_book.root / "book" / "claims.yml").write_text(text)
-    lock = tiny_book.root / "book" / "workflow" / "lock_check.py"
-    lock.write_text(lock.read_text() + "\n")  # the copy is checked once, and then remembered
     words = [sys.executable, "-m", "book.workflow.build", "--profile", "fast", "--cores", "2"]
     env = {"PYTHONPATH": str(tiny_book.root), "MEDLIB_OFFLINE": "1"}
     command = kills.Command(words, tiny_book.root, env)
