@@ -4,18 +4,26 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 from medlib.leftovers import leftovers
+from tests.data.data_helpers import medmnist_arrays, packed
+
+ROOT = Path(__file__).resolve().parents[1]
 
 LOOK = 0.02  # seconds between two looks at a process
 PATIENCE = 600  # seconds after which a command hangs
@@ -156,3 +164,90 @@ def unfinished(folder: Path) -> list[str]:
     marked = [p for p in folder.rglob("*") if p.is_file() and p.name.endswith(KEPT_MARKS)]
     found = {*marked, *leftovers(folder, deep=True)}
     return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def at_size(path: Path, size: float) -> Callable[[int], bool]:
+    """Return the moment at which a file has so many bytes."""
+    return lambda pid: path.exists() and path.stat().st_size >= size
+
+
+def trained(folder: Path) -> dict[str, Any]:
+    """Return what a finished training is compared by: weights, settings, curves; no times."""
+    from medlib.saved import load_model
+
+    saved = load_model(folder)
+    weights = hashlib.sha256()
+    for name, tensor in saved.module.state_dict().items():
+        weights.update(name.encode() + tensor.numpy().tobytes())
+    return {
+        "weights": weights.hexdigest(),
+        "provenance": timeless(dict(saved.provenance)),
+        "history": digest(folder / "history.csv"),
+        "record": digest(folder / "training.json"),
+        "files": sorted(path.name for path in folder.iterdir()),
+    }
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server on this machine: its address, and its files by path."""
+
+    address: str
+    files: dict[str, bytes]
+
+
+@contextmanager
+def slow_server() -> Iterator["Server"]:
+    """Give a server that sends 64 KiB every few milliseconds."""
+    files: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files[self.path]
+            start = int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
+            if start >= len(content):
+                return self.send_error(416)
+            self.send_response(206 if start else 200)
+            if start:
+                place = f"bytes {start}-{len(content) - 1}/{len(content)}"
+                self.send_header("Content-Range", place)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            with suppress(ConnectionError):
+                for at in range(start, len(content), 1 << 16):
+                    self.wfile.write(content[at : at + (1 << 16)])
+                    time.sleep(0.01)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    service.daemon_threads = True
+    threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True).start()
+    yield Server(f"http://127.0.0.1:{service.server_port}", files)
+    service.shutdown()
+    service.server_close()
+
+
+def download(folder: Path, server: Server, images: int = 3000) -> tuple[Command, int]:
+    """Return ``medlib data get`` for a made-up set in a checkout of its own, and its bytes."""
+    counts = {"train": images, "val": 200, "test": 400}
+    content = packed(medmnist_arrays(counts))
+    server.files["/toy.npz"] = content
+    card = yaml.safe_load((ROOT / "data" / "breastmnist.yml").read_text("utf-8"))
+    card |= {"counts": counts, "digests": {"md5": hashlib.md5(content).hexdigest()}}
+    card["origins"] = [{"kind": "file", "url": f"{server.address}/toy.npz"}]
+    root = folder / "checkout"
+    shutil.copytree(ROOT / "medlib", root / "medlib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "data", root / "data")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    (root / "data" / "breastmnist.yml").write_text(yaml.safe_dump(card), encoding="utf-8")
+    env = {"PYTHONPATH": str(root), "MEDLIB_CACHE": str(folder / "cache"), "MEDLIB_MIRROR": ""}
+    words = [sys.executable, "-m", "medlib", "data", "get", "breastmnist"]
+    return Command(words, root, env), len(content)
+
+
+def cached(folder: Path) -> dict[str, str]:
+    """Return the digests of a cache, without the list that names times of change."""
+    found = digests(folder.parent, [folder.name])
+    return {name: each for name, each in found.items() if not name.endswith(".digests.json")}

@@ -51,6 +51,7 @@ class TinyBook:
     """A checkout that holds the real workflow and made-up chapters."""
 
     root: Path
+    patience: float = 280  # seconds for a build
 
     def write(self, stem: str, code: str, title: str = "A chapter") -> None:
         """Write a chapter and list it in the table of contents."""
@@ -67,11 +68,15 @@ class TinyBook:
         return subprocess.run(
             [sys.executable, "-m", "book.workflow.build", "--profile", "fast", *arguments],
             cwd=self.root,
-            env=os.environ | {"PYTHONPATH": str(self.root)} | environment,
+            env=self.env() | environment,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=self.patience,
         )
+
+    def env(self) -> dict[str, str]:
+        """Return the environment in which the checkout's own code is found."""
+        return os.environ | {"PYTHONPATH": str(self.root)}
 
     def path(self, relative: str) -> Path:
         """Return a path below the build folder of profile fast."""

@@ -32,8 +32,8 @@ def build(profile: str, *, partial: bool = False) -> int:
     from jupyter_book.sphinx import build_sphinx
 
     folder = paths.build_dir(profile)
-    forget_unfinished(folder)
     target = stage(profile)
+    forget_unfinished(folder)
     status = build_sphinx(
         str(target),
         str(folder / "html"),

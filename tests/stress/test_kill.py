@@ -1,16 +1,11 @@
 """A hundred SIGKILLs at random moments: the same command again gives the same files."""
 
-import hashlib
 import os
 import random
 import shutil
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +14,6 @@ import yaml
 
 from tests import kills
 from tests import tiny_book as books
-from tests.data.data_helpers import medmnist_arrays, packed
 from tests.own.own_helpers import folders
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(7200)]
@@ -127,7 +121,7 @@ def test_a_training(tmp_path, finding):
     words += ["--model", "lenet5", "--epochs", "12", "--device", "cpu", "--out", str(out)]
     command = kills.Command(words, tmp_path, _training(tmp_path))
     fresh = lambda: shutil.rmtree(out, ignore_errors=True)  # noqa: E731
-    tally = survive(command, fresh, lambda: trained(out), tmp_path, TRAIN, seed=2)
+    tally = survive(command, fresh, lambda: kills.trained(out), tmp_path, TRAIN, seed=2)
     report(finding, "`medlib train`, a data set by name", tally)
 
 
@@ -146,7 +140,9 @@ def test_own_pictures(tmp_path, finding):
     def look() -> dict[str, Any]:
         names = ("cases.csv", "test-predictions.csv", "summary.json", "model.onnx")
         found = {name: kills.digest(out / name) for name in names}
-        return found | trained(out / "from-scratch") | {"report": (out / "report.html").exists()}
+        return (
+            found | kills.trained(out / "from-scratch") | {"report": (out / "report.html").exists()}
+        )
 
     tally = survive(command, fresh, look, tmp_path, OWN, seed=3)
     report(finding, "`medlib train`, a folder of pictures to its report", tally)
@@ -154,90 +150,20 @@ def test_own_pictures(tmp_path, finding):
 
 def test_downloads(tmp_path, finding):
     """A data set from a server on this machine, which sends slowly."""
-    with slow_server() as (url, files):
-        _download(tmp_path, finding, url, files)
+    with kills.slow_server() as server:
+        command, size = kills.download(tmp_path, server)
+        cache = tmp_path / "cache"
 
+        def moment(generator: random.Random, seconds: float) -> Callable[[int], bool]:
+            """Half of the kills come by time, half when so many bytes are here."""
+            if generator.random() < 0.5:
+                return kills.at_random(generator, seconds)
+            return kills.at_size(cache / "breastmnist.npz.part", generator.uniform(0, size))
 
-def _download(tmp_path: Path, finding: Callable[..., None], url: str, files: dict) -> None:
-    counts = {"train": 3000, "val": 200, "test": 400}
-    content = packed(medmnist_arrays(counts))
-    card = yaml.safe_load((ROOT / "data" / "breastmnist.yml").read_text("utf-8"))
-    card |= {"counts": counts, "digests": {"md5": hashlib.md5(content).hexdigest()}}
-    card["origins"] = [{"kind": "file", "url": f"{url}/toy.npz"}]
-    files["/toy.npz"] = content
-    root = tmp_path / "checkout"
-    shutil.copytree(ROOT / "medlib", root / "medlib", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "data", root / "data")
-    shutil.copy(ROOT / "pyproject.toml", root)
-    (root / "data" / "breastmnist.yml").write_text(yaml.safe_dump(card), encoding="utf-8")
-    cache = tmp_path / "cache"
-    env = {"PYTHONPATH": str(root), "MEDLIB_CACHE": str(cache), "MEDLIB_MIRROR": ""}
-    words = [sys.executable, "-m", "medlib", "data", "get", "breastmnist"]
-    command = kills.Command(words, root, env)
-
-    def look() -> dict[str, str]:
-        return {k: v for k, v in kills.digests(tmp_path, ["cache"]).items() if "digests" not in k}
-
-    def moment(generator: random.Random, seconds: float) -> Callable[[int], bool]:
-        """Half of the kills come by time, half when so many bytes are here."""
-        size = generator.uniform(0, len(content))
-        part = cache / "breastmnist.npz.part"
-        by_size = lambda pid: part.exists() and part.stat().st_size >= size  # noqa: E731
-        return by_size if generator.random() < 0.5 else kills.at_random(generator, seconds)
-
-    fresh = lambda: shutil.rmtree(cache, ignore_errors=True)  # noqa: E731
-    tally = survive(command, fresh, look, tmp_path, GET, seed=4, moments=moment)
+        look = lambda: kills.cached(cache)  # noqa: E731
+        fresh = lambda: shutil.rmtree(cache, ignore_errors=True)  # noqa: E731
+        tally = survive(command, fresh, look, tmp_path, GET, seed=4, moments=moment)
     report(finding, "`medlib data get`, from a slow server", tally)
-
-
-@contextmanager
-def slow_server() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Give the address of a server that sends 64 KiB every few milliseconds, and its files."""
-    files: dict[str, bytes] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            content = files[self.path]
-            start = int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
-            if start >= len(content):
-                return self.send_error(416)
-            self.send_response(206 if start else 200)
-            if start:
-                place = f"bytes {start}-{len(content) - 1}/{len(content)}"
-                self.send_header("Content-Range", place)
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            with suppress(ConnectionError):
-                for at in range(start, len(content), 1 << 16):
-                    self.wfile.write(content[at : at + (1 << 16)])
-                    time.sleep(0.01)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service.daemon_threads = True
-    threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{service.server_port}", files
-    service.shutdown()
-    service.server_close()
-
-
-def trained(folder: Path) -> dict[str, Any]:
-    """Return what a finished training is compared by: weights, settings, curves; no times."""
-    from medlib.saved import load_model
-
-    saved = load_model(folder)
-    weights = hashlib.sha256()
-    for name, tensor in saved.module.state_dict().items():
-        weights.update(name.encode() + tensor.numpy().tobytes())
-    return {
-        "weights": weights.hexdigest(),
-        "provenance": kills.timeless(dict(saved.provenance)),
-        "history": kills.digest(folder / "history.csv"),
-        "record": kills.digest(folder / "training.json"),
-        "files": sorted(path.name for path in folder.iterdir()),
-    }
 
 
 def _training(folder: Path) -> dict[str, str]:
