@@ -17,7 +17,7 @@ from tests import tiny_book as books
 from tests.own.own_helpers import folders
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(7200)]
-BOOK, TRAIN, OWN, GET = 2, 2, 2, 4  # kills: a hundred in all
+BOOK, TRAIN, OWN, GET = 15, 25, 10, 50  # kills: a hundred in all
 ROOT = Path(__file__).resolve().parents[2]
 
 
