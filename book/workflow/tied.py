@@ -37,7 +37,7 @@ def start(
     log : file, optional
         Where its output goes; this process's own where omitted.
     """
-    keeper = [sys.executable, str(Path(__file__).resolve()), *command]
+    keeper = [sys.executable, "-P", str(Path(__file__).resolve()), *command]  # -P: no module here
     return subprocess.Popen(
         keeper, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=log, stderr=log,
         start_new_session=True,
