@@ -17,7 +17,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from medlib.leftovers import leftovers
@@ -25,8 +24,8 @@ from tests.data.data_helpers import medmnist_arrays, packed
 
 ROOT = Path(__file__).resolve().parents[1]
 
-LOOK = 0.02  # seconds between two looks at a process
-PATIENCE = 600  # seconds after which a command hangs
+LOOK = 0.05  # seconds between two looks at a process
+PATIENCE = 1800  # seconds after which a command hangs
 TIMES = {
     *("started", "seconds", "processor_seconds", "peak_memory_mb", "measured", "stamp"),
     *("date", "hardware"),
@@ -65,12 +64,19 @@ class Command:
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None:
             used = max(used, processor_seconds(process.pid))
-            assert time.monotonic() < deadline, f"{self.words} hangs"
+            self.check_hurry(process, deadline)
             time.sleep(LOOK)
         said = process.stderr.read().decode()
         assert process.returncode == 0, said
         assert "Traceback" not in said
         return used
+
+    def check_hurry(self, process: subprocess.Popen, deadline: float) -> None:
+        """End what hangs, and fail."""
+        if time.monotonic() > deadline:
+            for each in tree(process.pid):
+                os.kill(each, signal.SIGKILL)
+            raise AssertionError(f"{self.words} hangs")
 
     def kill_when(self, due: Callable[[int], bool], victims: Callable[[int], list[int]]) -> bool:
         """Run it and kill when it is time; return whether it lived long enough to be killed.
@@ -85,7 +91,7 @@ class Command:
         process = self.start()
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and not due(process.pid):
-            assert time.monotonic() < deadline, f"{self.words} hangs"
+            self.check_hurry(process, deadline)
             time.sleep(LOOK)
         landed = process.poll() is None
         for each in victims(process.pid) if landed else []:
@@ -95,21 +101,36 @@ class Command:
         return landed
 
 
-def tree(pid: int) -> list[psutil.Process]:
-    """Return a process and all that it started and that still run, itself first."""
-    with suppress(psutil.NoSuchProcess):
-        first = psutil.Process(pid)
-        return [first, *first.children(recursive=True)]
-    return []
+def tree(pid: int) -> list[int]:
+    """Return a process and all that it started and that still run, itself first.
+
+    Read from ``/proc``: asking for every process of the machine would cost more than what is
+    watched.
+    """
+    found = [pid] if _state(pid) not in {"", "Z"} else []
+    for parent in found:  # it grows while it is walked
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):
+                found += [int(child) for child in task.read_text().split()]
+    return found
 
 
 def processor_seconds(pid: int) -> float:
     """Return what a process and all that it started have used, also what has ended meanwhile."""
-    used = 0.0
-    for process in tree(pid):
-        with suppress(psutil.Error):
-            used += sum(process.cpu_times()[:4])  # user, system, and those of ended children
-    return used
+    ticks = sum(sum(map(int, _fields(each)[11:15])) for each in tree(pid))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state; nothing where there is none."""
+    return (_fields(pid) or [""])[0]
+
+
+def _fields(pid: int) -> list[str]:
+    """Return what ``/proc/PID/stat`` says after the name: the state, ..., the four times."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []
 
 
 def alone(pid: int) -> list[int]:
@@ -119,7 +140,7 @@ def alone(pid: int) -> list[int]:
 
 def everything(pid: int) -> list[int]:
     """Kill the command and all that it started, as a machine does that goes down."""
-    return [process.pid for process in tree(pid)]
+    return tree(pid)
 
 
 def one_child(generator: random.Random) -> Callable[[int], list[int]]:
