@@ -17,6 +17,7 @@ from typing import Any
 from medlib import __version__
 from medlib.data import Dataset, cards, data_status, load
 from medlib.errors import MedlibError
+from medlib.leftovers import sweep
 from medlib.models import SEGMENTERS, count_parameters
 from medlib.nearest import check_known
 from medlib.recipe import Recipe
@@ -164,6 +165,7 @@ def train_to_folder(
     settings = _settings(data, plan)
     finished = _finished(folder, settings, resume)
     if finished is not None:
+        _tidy(folder)
         return finished
     seed_everything(plan.seed)
     spec = _spec(data, plan)
@@ -179,11 +181,17 @@ def train_to_folder(
         progress=progress,
     )
     record = _record(settings, history, count_parameters(model), device)
-    save_model(model, folder / FILE, spec=spec, provenance=record)
     write_text(folder / HISTORY, _history_csv(history))
     write_json(folder / RECORD, _plain(record))
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    save_model(model, folder / FILE, spec=spec, provenance=record)  # last: it says "finished"
+    _tidy(folder)
     return _plain(record)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a finished training needs no more, also what a killed one left."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    sweep(folder)
 
 
 def _spec(data: Dataset, plan: Plan) -> ModelSpec:

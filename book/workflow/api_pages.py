@@ -193,7 +193,7 @@ def exports() -> Mapping[str, Mapping[str, str]]:
         listed = next((n.value for n in tree.body if _assigned(n) == ["__all__"]), None)
         if listed is not None:
             names = [each.value for each in ast.walk(listed) if isinstance(each, ast.Constant)]
-            names += imports.exports() if module == imports.PACKAGE else []
+            names += imports.lazy(module) if module == imports.PACKAGE else []
             found[module] = {name: _origin(module, name) for name in names}
     return found
 

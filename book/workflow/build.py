@@ -7,11 +7,9 @@ code is 1.
 import argparse
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,10 +18,10 @@ from pathlib import Path
 
 import yaml
 
-from book.workflow import changed, chapters, clocks, fingerprint, source
+from book.workflow import changed, chapters, clocks, fingerprint, kept, rescoring, source, tied
 from book.workflow.plainly import FULL, plainly
 from book.workflow.progress import Progress, clock
-from medlib import paths
+from medlib import leftovers, paths, results
 from medlib.errors import MedlibError
 from medlib.profiles import profile_named
 
@@ -33,6 +31,7 @@ INPUTS = (
     "CHANGELOG.md", "CITATION.cff",
 )  # fmt: skip
 GATES = ("lint", "lock_check")
+SWEPT = ("artefacts", "executed", "fingerprints", "generated", "results", "scores", "stamps")
 ROOM = 10 * 2**20  # bytes; with less left, a failed chapter most likely wanted more
 
 
@@ -62,16 +61,19 @@ def build(
     stems = [only] if only else [chapter.stem for chapter in chapters.chapters()]
     with lock(paths.build_dir(profile).parent):
         clocks.set_back(paths.build_dir(profile) / name for name in ("fingerprints", "stamps"))
-        for stem in stems:
-            fingerprint.write(stem, profile, seed, device)
-        key = state_key(profile, only)
-        if _complete(profile) == key:
+        if _complete(profile) == state_key(profile, only, seed, device) and _all_here(
+            stems, profile, only
+        ):
             print(f"Nothing to do: the book (profile {profile}) is up to date.")
             print(where_to_open(profile, only))
             return 0
         started = time.monotonic()
+        sweep_folders(profile)
         failed = run_gates()
-        get_data(profile)
+        get_data(profile)  # before the fingerprints, which name the data that are here
+        for stem in stems:
+            fingerprint.write(stem, profile, seed, device)
+        key = state_key(profile, only, seed, device)  # a change that comes later is not built
         failed += run_chapters(stems, profile, cores, seed, device, executor)
         show_verdicts(profile)
         failed += build_site(profile, only)
@@ -79,7 +81,7 @@ def build(
         for problem in failed:
             print(f"FAILED: {problem}")
         if not failed:
-            _finished(profile, state_key(profile, only))
+            _finished(profile, key)
         return 1 if failed else 0
 
 
@@ -102,15 +104,26 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def state_key(profile: str, only: str | None) -> str:
+def state_key(profile: str, only: str | None, seed: int, device: str) -> str:
     """Hash everything that the book is made from; equal keys mean that there is nothing to do."""
-    digest = hashlib.sha256(f"{profile} {only}".encode())
-    prints = sorted((paths.build_dir(profile) / "fingerprints").glob("*.json"))
-    for path in [*prints, *_input_files()]:
-        digest.update(os.path.relpath(path, ROOT).encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    digest.update(json.dumps(changed.days(ROOT), sort_keys=True).encode())
-    return digest.hexdigest()
+    stems = [chapter.stem for chapter in chapters.chapters()]
+    prints = [fingerprint.fingerprint(stem, profile, seed, device) for stem in stems]
+    return kept.digest(
+        f"{profile} {only}",
+        json.dumps(prints, sort_keys=True),
+        kept.digest_of_files(_input_files(), ROOT),
+        kept.code_digest(),
+        json.dumps(changed.days(ROOT), sort_keys=True),
+        chapters.repository_url(),
+    )
+
+
+def sweep_folders(profile: str) -> None:
+    """Remove what a build that was killed left of the files that it was writing."""
+    folder = paths.build_dir(profile)
+    for name in SWEPT:
+        leftovers.sweep(folder / name, deep=True)
+    leftovers.sweep(paths.build_dir("kept"), deep=True)
 
 
 def run_gates() -> list[str]:
@@ -177,7 +190,7 @@ def placed(cores: int, executor: Path | None) -> tuple[int, list[str]]:
 
 def predecessors(stems: list[str]) -> dict[str, list[str]]:
     """Return for each chapter those among the same chapters whose artefacts it takes."""
-    needs = {s: source.needs(source.read(chapters.chapter(s).source)) for s in stems}
+    needs = {stem: _needs(chapters.chapter(stem)) for stem in stems}
     return {s: [each for each in needs[s] if each in needs] for s in stems}
 
 
@@ -193,18 +206,16 @@ def show_verdicts(profile: str) -> None:
     """Print how the run compares with the published edition; a difference fails nothing here."""
     if not profile_named(profile).results:
         return
-    from medlib import verify
-
     print()
-    print(verify.verify(profile).to_text())
+    print(rescoring.report(profile).to_text())
 
 
 def build_site(profile: str, only: str | None) -> list[str]:
     """Build the site in a process of its own (Sphinx leaves much behind)."""
     print("\nBuilding the site ...")
     command = [sys.executable, "-m", "book.workflow.site", "--profile", profile]
-    done = subprocess.run([*command, *(["--partial"] if only else [])], cwd=ROOT)
-    return ["the site: warnings count as errors, see above"] if done.returncode else []
+    code = tied.call([*command, *(["--partial"] if only else [])], cwd=ROOT)
+    return ["the site: warnings count as errors, see above"] if code else []
 
 
 def where_to_open(profile: str, only: str | None) -> str:
@@ -231,15 +242,13 @@ def _snakemake(
     )  # fmt: skip
     environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / ".cache")}
     with (folder / "logs" / "snakemake.log").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment, start_new_session=True
-        )
+        process = tied.start(command, env=environment, log=log)
         try:
             while process.poll() is None:
                 progress.poll()
                 time.sleep(0.3)
         except KeyboardInterrupt:
-            _stop(process, patience=3 if "--cores" in where else 60)  # a cluster cancels its jobs
+            tied.stop(process, patience=3 if "--cores" in where else 60)  # a cluster cancels jobs
             raise
     progress.poll()
     return process.returncode
@@ -261,17 +270,6 @@ def snakemake(where: list[str], *config: str) -> list[str]:
         "--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor",
         "--config", f"root={ROOT}", *config,
     ]  # fmt: skip
-
-
-def _stop(process: subprocess.Popen, patience: float) -> None:
-    """End Snakemake and the executions it started, gently at first.
-
-    They have a process group of their own; the kernels end by themselves when their parents do.
-    """
-    for number, seconds in ((signal.SIGINT, patience), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(process.pid, number)
-            process.wait(timeout=seconds)
 
 
 def _outdated(stem: str, needed: list[str], profile: str) -> bool:
@@ -313,13 +311,30 @@ def _input_files() -> list[Path]:
     return [p for p in found if not skipped & set(p.relative_to(ROOT).parts)]
 
 
+def _needs(chapter: chapters.Chapter) -> list[str]:
+    """Return the chapters whose artefacts a chapter takes; its text is parsed once."""
+    key = kept.digest(chapter.source.read_bytes(), kept.code_digest())
+    return kept.kept(
+        f"needs/{chapter.stem}", key, lambda: source.needs(source.read(chapter.source))
+    )
+
+
+def _all_here(stems: list[str], profile: str, only: str | None) -> bool:
+    """Tell whether what the last build made is still there: its stamps and its pages."""
+    folder = paths.build_dir(profile)
+    stamps = (folder / f"stamps/{stem}.json" for stem in stems)
+    pages = (folder / f"html/notebooks/{stem}.html" for stem in stems)
+    index = [] if only else [folder / "html/index.html"]
+    return all(path.exists() for path in (*stamps, *pages, *index))
+
+
 def _complete(profile: str) -> str | None:
     path = paths.build_dir(profile) / "complete"
     return path.read_text("utf-8") if path.exists() else None
 
 
 def _finished(profile: str, key: str) -> None:
-    (paths.build_dir(profile) / "complete").write_text(key, encoding="utf-8")
+    results.write_text(paths.build_dir(profile) / "complete", key)
 
 
 def _short(path: Path) -> str:

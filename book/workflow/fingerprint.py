@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from book.workflow import chapters, imports, source
-from medlib import data, paths
+from book.workflow import chapters, imports, kept, source
+from medlib import data, paths, results
 from medlib.profiles import profile_named
 
 LONG_READER = "medlib.long_runs"
@@ -25,22 +25,30 @@ VERSIONED = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib")
 
 def fingerprint(stem: str, profile: str, seed: int, device: str) -> dict:
     """Return what the result of a chapter depends on."""
+    found = kept.kept(f"sources/{stem}", _sources_key(stem), lambda: sources(stem))
+    return {
+        **found,
+        "profile": {"name": profile, "workload": repr(profile_named(profile))},
+        "seed": seed,
+        "device": device,
+        "data": data.data_status(found["cards"]) if found["cards"] else {},
+    }
+
+
+def sources(stem: str) -> dict:
+    """Return the part of a fingerprint that follows from files of the checkout and versions."""
     notebook = source.read(chapters.chapter(stem).source)
     code = source.code(notebook)
     names = cards_named(code)
     modules = imports.reached(code)
     return {
         "chapter": stem,
-        "profile": {"name": profile, "workload": repr(profile_named(profile))},
-        "seed": seed,
-        "device": device,
         "source": hashlib.sha256(source.text(notebook).encode()).hexdigest()[:16],
         "medlib": {name: imports.module_hash(name) for name in sorted(modules)},
-        "long": long_edition() if LONG_READER in modules else "",
-        "executor": imports.code_hash(Path(__file__).with_name("execute.py").read_text("utf-8")),
+        "long": _long_edition() if LONG_READER in modules else "",
+        "executor": _executor(),
         "claims": claims_of(stem),
         "cards": {name: _file_hash(f"data/{name}.yml") for name in names},
-        "data": data.data_status(names) if names else {},
         "versions": {"python": platform.python_version(), **_versions()},
     }
 
@@ -74,11 +82,37 @@ def write(stem: str, profile: str, seed: int, device: str) -> Path:
     text = json.dumps(fingerprint(stem, profile, seed, device), indent=1, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text("utf-8") != text:
-        path.write_text(text, encoding="utf-8")
+        results.write_text(path, text)
     stamp = paths.build_dir(profile) / "stamps" / f"{stem}.json"
     if stamp.exists() and json.loads(stamp.read_text("utf-8"))["status"] == "failed":
         stamp.unlink()
     return path
+
+
+def _sources_key(stem: str) -> str:
+    """Return the digest of all files that `sources` may read, and the versions."""
+    return kept.digest(chapters.chapter(stem).source.read_bytes(), _shared_key())
+
+
+@cache
+def _shared_key() -> str:
+    """Return the digest of what all chapters share: code, claims, cards, long runs, versions."""
+    long = sorted(paths.package_file("results/long").rglob("*.json"))
+    cards = sorted(paths.package_file("data").glob("*.yml"))
+    files = [paths.package_file("book/claims.yml"), *cards, *long]
+    versions = [f"{name} {version}" for name, version in _versions().items()]
+    return kept.digest(kept.code_digest(), kept.digest_of_files(files), *versions)
+
+
+@cache
+def _executor() -> str:
+    return imports.code_hash(Path(__file__).with_name("execute.py").read_text("utf-8"))
+
+
+@cache
+def _long_edition() -> str:
+    """Read the long runs once, for all the chapters that rest on them."""
+    return long_edition()
 
 
 @cache

@@ -21,11 +21,16 @@ def modules() -> dict[str, Path]:
 
 
 @cache
-def exports() -> dict[str, str]:
-    """Map the package's lazy names (``medlib.fit``) to the modules that define them."""
-    for node in ast.parse(modules()[PACKAGE].read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_EXPORTS":
-            return ast.literal_eval(node.value)
+def lazy(package: str) -> dict[str, str]:
+    """Map the names that a package loads at first use (``medlib.fit``) to their modules.
+
+    They stand in one table at the head of the package, whose values are names of modules.
+    """
+    for node in ast.parse(modules()[package].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            values = [getattr(value, "value", None) for value in node.value.values]
+            if values and all(value in modules() for value in values):
+                return ast.literal_eval(node.value)
     return {}
 
 
@@ -34,12 +39,29 @@ def reached(code: str) -> set[str]:
     todo, seen = list(_direct(ast.parse(code), "")), set()
     while todo:
         name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
-        todo.extend(_direct(tree, name))
+        if name not in seen:
+            seen.add(name)
+            todo.extend(_named_by(name))
     return seen
+
+
+@cache
+def _named_by(name: str) -> frozenset[str]:
+    """Return the modules that a module names; read once, however many chapters reach it."""
+    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
+    return frozenset(_direct(tree, name)) | _loaded_by_name(tree, name)
+
+
+def _loaded_by_name(tree: ast.Module, name: str) -> set[str]:
+    """Return the modules that a module imports at run time, such as the commands of `medlib.cli`.
+
+    The tables of packages are no part of it: `lazy` follows them name by name.
+    """
+    if modules()[name].name == "__init__.py":
+        return set()
+    loads = any(isinstance(n, ast.Attribute) and n.attr == "import_module" for n in ast.walk(tree))
+    texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    return texts & set(modules()) if loads else set()
 
 
 def _direct(tree: ast.AST, importer: str) -> Iterator[str]:
@@ -53,8 +75,19 @@ def _direct(tree: ast.AST, importer: str) -> Iterator[str]:
             yield from _known(base)
             for alias in node.names:
                 yield from _known(f"{base}.{alias.name}")
-        elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith(f"{PACKAGE}."):
-            yield from _known(ast.unparse(node))
+        elif isinstance(node, ast.Attribute) and (dotted := _dotted(node)):
+            yield from _known(dotted)
+
+
+def _dotted(node: ast.Attribute) -> str:
+    """Return ``medlib.name.name`` where an expression is that, else nothing."""
+    parts: list[str] = []
+    inner: ast.expr = node
+    while isinstance(inner, ast.Attribute):
+        parts.append(inner.attr)
+        inner = inner.value
+    inside = isinstance(inner, ast.Name) and inner.id == PACKAGE
+    return ".".join([PACKAGE, *reversed(parts)]) if inside else ""
 
 
 def _absolute(node: ast.ImportFrom, importer: str) -> str:
@@ -69,16 +102,15 @@ def _absolute(node: ast.ImportFrom, importer: str) -> str:
 
 
 def _known(name: str) -> Iterator[str]:
-    """Yield the module that a dotted name lies in; lazy exports count as their module."""
-    if not name.startswith(PACKAGE):
-        return
-    head = name.removeprefix(f"{PACKAGE}.").split(".")[0]
-    if head in exports():
-        yield exports()[head]
+    """Yield the module that a dotted name lies in; what it loads at first use counts as well."""
     parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return
     for end in range(len(parts), 0, -1):
-        if ".".join(parts[:end]) in modules():
-            yield ".".join(parts[:end])
+        if (module := ".".join(parts[:end])) in modules():
+            yield module
+            if end < len(parts) and parts[end] in lazy(module):
+                yield lazy(module)[parts[end]]
             return
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from book.workflow import source
+from book.workflow import kept, source
 from book.workflow.myst import Block, blocks
 from medlib.claims import Claim, ClaimsError, read_claims
 
@@ -119,19 +119,47 @@ def lint(root: Path = ROOT) -> list[Finding]:
     except ClaimsError as error:
         message = str(error).removeprefix(f"{file}: ").removeprefix(f"{file} ")
         return [Finding(file.relative_to(root), 1, message)]
+    shared = kept.digest(file.read_bytes(), kept.code_digest())
+    keep = kept.kept if root == ROOT else kept.anew
     found: list[Finding] = []
     recorded: set[str] = set()
     for path in sorted((root / "notebooks").glob("*.md")):
-        cells = read_cells(path)
-        recorded |= {key for key, _ in _record_calls(cells) if key}
-        found += _located(path, root, check_chapter(path.stem, cells, claims))
+        key = kept.digest(path.read_bytes(), shared)
+        each = keep(f"lint/{path.stem}", key, lambda path=path: _lint_chapter(path, claims))
+        recorded |= set(each["recorded"])
+        found += _located(path, root, each["found"])
     for path in sorted((root / "book").glob("*.md")):
-        text = path.read_text("utf-8")
-        found += _located(path, root, _check_roles(text, 1, claims))
-        found += _located(path, root, _check_comments(text, 1))
-        found += _located(path, root, _check_pictures(text, 1))
-    found += _located(file, root, _unrecorded(root, file, claims, recorded))
+        key = kept.digest(path.read_bytes(), shared)
+        each = keep(f"lint/book-{path.stem}", key, lambda path=path: _lint_page(path, claims))
+        found += _located(path, root, each)
+    key = kept.digest(shared, *sorted(recorded), *_chapter_names(root))
+    each = keep("lint/claims", key, lambda: list(_unrecorded(root, file, claims, recorded)))
+    found += _located(file, root, each)
     return sorted(found)
+
+
+def _chapter_names(root: Path) -> list[str]:
+    """Return the names of the chapters' files."""
+    return sorted(path.name for path in (root / "notebooks").glob("*.md"))
+
+
+def _lint_chapter(path: Path, claims: dict[str, Claim]) -> dict[str, list]:
+    """Return what a chapter records and the findings in it: plain values, to be kept."""
+    cells = read_cells(path)
+    return {
+        "recorded": sorted({key for key, _ in _record_calls(cells) if key}),
+        "found": list(check_chapter(path.stem, cells, claims)),
+    }
+
+
+def _lint_page(path: Path, claims: dict[str, Claim]) -> list[tuple[int, str]]:
+    """Return the findings in a page of prose."""
+    text = path.read_text("utf-8")
+    return [
+        *_check_roles(text, 1, claims),
+        *_check_comments(text, 1),
+        *_check_pictures(text, 1),
+    ]
 
 
 def check_chapter(

@@ -19,11 +19,14 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
+from book.workflow import kept
 from book.workflow.lock_flow import SOURCE_NAMES, Flow, last_name
 from book.workflow.lock_graph import Graph
 from book.workflow.lock_names import IMPORTERS, Unit, import_paths, read_unit
@@ -56,6 +59,7 @@ DOORS = {
     "medlib.data.commands.add_parser": "the command `medlib data`: prints what is here",
     "medlib.data.commands.cli": "the command `medlib data`: prints what is here",
 }
+UNREADABLE = (SyntaxError, UnicodeDecodeError, ValueError)
 SELF = re.compile(r"book/workflow/lock_\w+\.py")
 HIDDEN_NAMES = {
     *("locked", "read_test_labels", "read_test_masks", "stratified_test_rows", "answers_like"),
@@ -140,20 +144,43 @@ def sources(root: Path) -> Iterator[Path]:
 
 
 def check(root: Path) -> list[Finding]:
-    """Check all sources below a root and return what was found, in order."""
-    units, found = [], set()
+    """Check all sources below a root and return what was found, in order.
+
+    What a file gives is kept for as long as neither it nor any code of medlib and the workflow
+    changes: a changed chapter costs its own check and the call graph.
+    """
+    keep = kept.kept if root == ROOT else kept.anew
+    code = [path for path in sources(root) if path.suffix == ".py"]
+    shared = kept.digest(kept.digest_of_files(code, root), kept.code_digest())
+    rules = cache(lambda: Rules(Graph(_library(code, root))))
+    found: set[Finding] = set()
     for path in sources(root):
-        try:
-            units.append(read_unit(path, root))
-        except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-            place, line = path.relative_to(root).as_posix(), getattr(error, "lineno", None) or 1
-            why = "code that does not parse cannot be checked"
-            found.add(Finding(place, line, "unreadable", str(error), why, "mend it"))
-    rules = Rules(Graph(unit for unit in units if unit.module.split(".")[0] == "medlib"))
-    for unit in units:
-        if not SELF.fullmatch(unit.path):
-            found |= set(rules.check(unit))
+        place = path.relative_to(root).as_posix()
+        key = kept.digest(place, path.read_bytes(), shared)
+        each = keep(f"lock/{place}", key, lambda path=path: _check_file(path, root, rules))
+        found |= {Finding(**fields) for fields in each}
     return sorted(found)
+
+
+def _library(files: Iterable[Path], root: Path) -> Iterator[Unit]:
+    """Yield what parses of medlib: the call graph is made of it."""
+    for path in files:
+        if path.relative_to(root).parts[0] == "medlib":
+            with suppress(*UNREADABLE):
+                yield read_unit(path, root)
+
+
+def _check_file(path: Path, root: Path, rules: Callable[[], "Rules"]) -> list[dict[str, Any]]:
+    """Return the findings of one file as plain values; the call graph is made at the first code."""
+    try:
+        unit = read_unit(path, root)
+    except UNREADABLE as error:
+        place, line = path.relative_to(root).as_posix(), getattr(error, "lineno", None) or 1
+        why = "code that does not parse cannot be checked"
+        return [asdict(Finding(place, line, "unreadable", str(error), why, "mend it"))]
+    if SELF.fullmatch(unit.path) or not (unit.tree.body or unit.magics):
+        return []
+    return [asdict(finding) for finding in rules().check(unit)]
 
 
 class Rules:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from book.workflow import chapters, numerics, stress
+from book.workflow import chapters, numerics, rescoring, stress
 from medlib import paths, results, tolerance, verify
 from medlib.claims import Claim, format_number, read_claims
 from medlib.profiles import PROFILES
@@ -33,7 +33,7 @@ def write_pages(profile: str, folder: Path) -> list[Path]:
     list of Path
         The two files.
     """
-    report = verify.verify(profile, published=_edition_dir(profile))
+    report = rescoring.report(profile, _edition_dir(profile))
     build = paths.build_dir(profile)
     stamps = {p.stem: results.read_json(p) or {} for p in sorted(build.glob("stamps/*.json"))}
     pages = {

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from book.workflow import clocks, reading, translation
 from book.workflow.plainly import plainly
 from book.workflow.stage import ROOT, stage
 from medlib import paths
+
+UNFINISHED = ".site-unfinished"
+MADE = ("html", "doctrees", "jupyter_execute")
 
 
 def build(profile: str, *, partial: bool = False) -> int:
@@ -30,8 +34,12 @@ def build(profile: str, *, partial: bool = False) -> int:
     readings = reading.survey(ROOT)
     run = functools.partial(_run, partial=partial)
     folder = paths.build_dir(profile)
-    failed = run(stage(profile, readings), folder / "html", folder / "doctrees")
-    return failed | translation.build(profile, run, readings)
+    source = stage(profile, readings)
+    forget_unfinished(folder)
+    failed = run(source, folder / "html", folder / "doctrees")
+    failed |= translation.build(profile, run, readings)
+    (folder / UNFINISHED).unlink()
+    return failed
 
 
 def _run(source: Path, target: Path, doctrees: Path, *, partial: bool) -> int:
@@ -57,6 +65,24 @@ def _run(source: Path, target: Path, doctrees: Path, *, partial: bool) -> int:
         really_quiet=partial,
     )
     return 0 if status == 0 else 1
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Begin anew after a build of the site that was killed, and mark this one as begun.
+
+    Sphinx takes a page that is newer than its source for finished, also where half of it is there.
+
+    Parameters
+    ----------
+    folder : Path
+        The build folder of the profile.
+    """
+    mark = folder / UNFINISHED
+    if mark.exists():
+        for name in MADE:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from medlib.data import Dataset
 from medlib.data.own import own_dataset
 from medlib.errors import MedlibError
 from medlib.evaluate import Scores, read_scores
+from medlib.leftovers import sweep
 from medlib.own import outputs
 from medlib.own.audit import Audit, audit, labels_of, without_copies
 from medlib.own.candidates import FOLDERS, WAYS, Candidate
@@ -120,8 +121,10 @@ def train_on_own(
     result = Result(found, pictures, looked, rows, labels_per_part(sets, scores), trained, chosen,
                     saved, appraisal, scores, exported, seconds, options.resamples)  # fmt: skip
     say("writing the report")
-    write_report(out / "report.html", result)
-    return outputs.write_summary(out / "summary.json", result)
+    summary = outputs.write_summary(out / "summary.json", result)
+    write_report(out / "report.html", result)  # last: it says "finished"
+    sweep(out, deep=True)
+    return summary
 
 
 def labels_per_part(sets: dict[int, Dataset], scores: Scores) -> dict[str, np.ndarray]:

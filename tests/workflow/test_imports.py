@@ -37,3 +37,15 @@ def test_the_hash_ignores_comments_docstrings_and_layout_but_not_code():
     base = imports.code_hash('def f(x):\n    """Doc."""\n    return x + 1\n')
     assert imports.code_hash("def f(x):  # why\n\n    return (x + 1)\n") == base
     assert imports.code_hash("def f(x):\n    return x + 2\n") != base
+
+
+def test_what_is_loaded_at_run_time_is_reached():
+    found = imports.reached("from medlib.cli import main\nmain(['train', 'pictures'])")
+    assert {"medlib.commands.train_own", "medlib.own.flow", "medlib.own.report"} <= found
+
+
+def test_a_name_that_a_package_loads_late_counts_as_its_module():
+    assert "medlib.data.status" in imports.reached("from medlib.data import data_status")
+    found = imports.reached("import medlib\nmedlib.data.data_status(['x'])")
+    assert "medlib.data.status" in found
+    assert "medlib.data.commands" not in found  # the package offers it too, nobody names it
