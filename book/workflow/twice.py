@@ -22,7 +22,6 @@ TIMED = {
     "03-06-densenet": ("built = {\n    name: network_of(model, **options)\n",),
     "03-10-side-by-side": (
         "# AUC and accuracy as printed by Yang et al. (2023), Table 3",
-        "full_table(BREAST)",
         "full_table(PNEUMONIA)",
         "full_table(RETINA)",
         'plots.pareto(\n    points("latency"),',
