@@ -20,7 +20,12 @@ FILES = ("executed/*.ipynb", "results/*.json", "scores/**/*.csv", "artefacts/**/
 # cells that show times that they measured: how their code begins, by chapter
 TIMED = {
     "03-06-densenet": ("built = {\n    name: network_of(model, **options)\n",),
-    "03-10-side-by-side": ("# AUC and accuracy as printed by Yang et al. (2023), Table 3",),
+    "03-10-side-by-side": (
+        "# AUC and accuracy as printed by Yang et al. (2023), Table 3",
+        "full_table(PNEUMONIA)",
+        "full_table(RETINA)",
+        'plots.pareto(\n    points("latency"),',
+    ),
     "04-02-preparing-data": ("dot_interval(\n    [\n        Row(\n            name,\n",),
     "04-12-running": ('first = "PyTorch, 32 bits"\nrows = []\n',),
 }
