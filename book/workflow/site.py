@@ -12,7 +12,7 @@ from book.workflow.stage import ROOT, stage
 from medlib import paths
 
 UNFINISHED = ".site-unfinished"
-MADE = ("html", "doctrees", "jupyter_execute")
+MADE = ("html", "doctrees*", "jupyter_execute")
 
 
 def build(profile: str, *, partial: bool = False) -> int:
@@ -79,8 +79,8 @@ def forget_unfinished(folder: Path) -> None:
     """
     mark = folder / UNFINISHED
     if mark.exists():
-        for name in MADE:
-            shutil.rmtree(folder / name, ignore_errors=True)
+        for path in (found for name in MADE for found in folder.glob(name)):
+            shutil.rmtree(path, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     mark.touch()
 

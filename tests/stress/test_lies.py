@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tiny_book import TinyBook
 
 from medlib.data import download
 from medlib.data.download import PATIENT, Patience, fetch, part_of
 from medlib.errors import MedlibError
 from tests.data.test_lies import LIES
 from tests.lying_server import Server, running
-from tiny_book import TinyBook
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(1800)]
 
@@ -212,7 +212,7 @@ GOOD = 'import medlib\n\nrun = medlib.begin("{stem}", profile=profile, seed=seed
 
 
 @pytest.fixture
-def book(tiny_book: TinyBook) -> TinyBook:  # noqa: F811
+def book(tiny_book: TinyBook) -> TinyBook:
     """A tiny book whose builds may wait for a busy machine."""
     tiny_book.timeout = 1500.0
     return tiny_book
