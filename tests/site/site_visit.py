@@ -103,7 +103,7 @@ def pages() -> list[str]:
     found = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
     moved = yaml.safe_load((ROOT / "book" / "moved.yml").read_text("utf-8")) or {}
     forwards = {"index.html", "zh/index.html", *(f"{old}.html" for old in moved)}
-    own = [p for p in found if p.parts[0] not in {"_static", "_sources"}]
+    own = [p for p in found if not {"_static", "_sources"} & set(p.parts)]
     return [p.as_posix() for p in own if p.as_posix() not in forwards]
 
 
