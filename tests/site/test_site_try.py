@@ -1,6 +1,7 @@
 """The model in a browser: answers against PyTorch's, pictures of one's own, what is loaded."""
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -347,8 +348,8 @@ def test_it_has_no_grave_fault_and_fits_a_phone(loaded):
 
 def test_nothing_jumps(page, address: str, name: str):
     page.goto(address + name)
+    assert sum(page.evaluate(SHIFTS)) < 0.01  # then the click opens a place for the answers
     load(page)
-    assert sum(page.evaluate(SHIFTS)) < 0.01
     words = page.locator(".try-words")
     before = words.bounding_box()["y"]
     page.evaluate("document.querySelector('.try-map svg').remove()")
@@ -367,11 +368,12 @@ def test_the_model_also_answers_from_a_disk(page, site: Path, name: str):
     "damage",
     [
         lambda text: text[: len(text) // 2],
+        lambda text: re.sub('"weights":".{8}', '"weights":"AAAAQQAA', text, count=1),
         lambda text: text.replace('"weights":"', '"weights":"AAAAQQAA', 1),
         lambda text: text.replace('"weights":"', '"weights":"AAAAQQAAAEEAAABB"+"', 1),
         lambda text: "",
     ],
-    ids=["cut off", "weights moved", "too many weights", "empty"],
+    ids=["cut off", "other weights", "weights moved", "too many weights", "empty"],
 )
 def test_a_damaged_model_is_refused_in_a_sentence(page, address: str, name: str, damage):
     def answer(route) -> None:
