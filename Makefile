@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m book.workflow
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install data book fast quick site pdf serve test unit proofs stress browser verify publish results bench spread sync new lint lock clean
+.PHONY: help install data book fast quick site pdf editions serve test unit proofs stress browser verify publish results bench spread sync new gettext lint lock clean
 
 help:  ## this list
 	@echo "Deep learning in medical image classification - an executable book"
@@ -18,6 +18,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  # /p' $(MAKEFILE_LIST) | awk -F'#' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
 	@echo "Options: PROFILE=cpu|fast|gpu  CORES=2  CHAPTER=03-05-resnet  PYTHON=python3.12"
+	@echo "On a cluster: make book PROFILE=gpu EXECUTOR=cluster/slurm"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) book/workflow/check_python.py
@@ -32,7 +33,7 @@ data: $(INSTALLED)  ## get the data sets of the default book (ALL=1: every set)
 	@$(BIN)/medlib data get $(if $(ALL),--all,)
 
 book: $(INSTALLED)  ## execute every chapter (profile cpu), verify, build the site
-	@$(RUN).build --profile $(PROFILE) --cores $(CORES)
+	@$(RUN).build --profile $(PROFILE) --cores $(CORES) $(if $(EXECUTOR),--executor $(EXECUTOR),)
 
 fast: $(INSTALLED)  ## the same with a few training steps a chapter: never results
 	@$(RUN).build --profile fast --cores $(CORES)
@@ -42,6 +43,9 @@ quick: $(INSTALLED)  ## one real chapter and its page, within two minutes
 
 site: $(INSTALLED)  ## build the site from the chapters that were executed last
 	@$(RUN).build --profile $(PROFILE) --site-only
+
+editions: book  ## _build/public, to publish: the latest site and those of the releases (FROM=folder)
+	@$(RUN).editions --profile $(PROFILE) $(if $(FROM),--from $(FROM),)
 
 pdf: $(INSTALLED)  ## print the built site into _build/PROFILE/book.pdf (PAGES=first,last)
 	@$(RUN).pdf --profile $(PROFILE) $(if $(PAGES),--pages $(PAGES),)
@@ -88,10 +92,13 @@ sync: $(INSTALLED)  ## write the Colab copies notebooks/*.ipynb
 new: $(INSTALLED)  ## a new chapter: make new CHAPTER=05-01-vit TITLE="Vision transformers"
 	@$(RUN).new $(CHAPTER) $(if $(TITLE),--title "$(TITLE)",)
 
+gettext: $(INSTALLED)  ## what there is to translate; PAGE=book/trust begins that page
+	@$(RUN).catalogues $(if $(PAGE),--page $(PAGE),)
+
 lint: $(INSTALLED)  ## style of the code, claims, prose, and the lock on the test labels
 	@$(RUN).check
 
-lock: $(INSTALLED)  ## write lock.txt (hashes) from constraints.txt
+lock: $(INSTALLED)  ## write lock.txt (hashes) and licences.csv from constraints.txt
 	@$(RUN).lock
 
 clean:  ## remove what the build made; .venv and the data cache stay

@@ -1,9 +1,11 @@
-# Executes the chapters, side by side, each when what it depends on has changed.
+# Executes the chapters, side by side, each when what it depends on has changed; and the long jobs
+# that a cluster takes over.
 #
-# Called by `make book` (book/workflow/build.py), which writes the fingerprints first. By hand, or with a
-# cluster executor: snakemake --directory _build --config profile=gpu root=$PWD --executor slurm ...
+# Called by `make book` (book/workflow/build.py), which writes the fingerprints first, and for the long
+# jobs by book/workflow/long_cluster.py. On a cluster: book/cluster.md.
 # Snakemake keeps its own state in the folder given by --directory, so it stays below _build.
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,8 +13,10 @@ ROOT = Path(config["root"])
 PROFILE = config.get("profile", "cpu")
 SEED = int(config.get("seed", 0))
 DEVICE = config.get("device", "auto")
-STEMS = str(config["chapters"]).split(",")
+STEMS = str(config.get("chapters") or "").split(",")
 PREDECESSORS = config.get("predecessors", {})
+# too many for a command line: {job: {"gpu": 0 or 1, "needs": [jobs]}}
+JOBS = json.loads(Path(config["jobs"]).read_text("utf-8")) if "jobs" in config else {}
 sys.path.insert(0, str(ROOT))
 
 
@@ -36,6 +40,8 @@ rule chapter:
     threads: 1
     resources:
         gpu=1 if PROFILE == "gpu" else 0,
+        mem_mb=8000,
+        runtime=120,  # minutes, after which a cluster ends a job
     params:
         root=ROOT,
         python=sys.executable,
@@ -44,3 +50,28 @@ rule chapter:
         "-m book.workflow.execute {wildcards.stem} "
         f"--profile {PROFILE} --seed {SEED} --device {DEVICE} "
         '> "$here/{log}" 2>&1'
+
+
+rule long:
+    input:
+        expand("long/jobs/{job}/record.json", job=JOBS),
+
+
+rule long_job:
+    input:
+        lambda w: [f"long/jobs/{job}/record.json" for job in JOBS[w.job]["needs"]],
+    output:
+        "long/jobs/{job}/record.json",
+    log:
+        "long/log/{job}.log",
+    threads: 1
+    resources:
+        gpu=lambda w: JOBS[w.job]["gpu"],
+        mem_mb=16000,
+        runtime=480,
+    params:
+        root=ROOT,
+        python=sys.executable,
+    shell:
+        "here=$PWD && cd {params.root:q} && OMP_NUM_THREADS={threads} {params.python:q} "
+        '-m book.workflow.long --job {wildcards.job} >> "$here/{log}" 2>&1'

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medlib.baselines import BASELINES
+from medlib.data import cards
 from medlib.errors import MedlibError, TestSplitUsed
 from medlib.evaluate import Scores, evaluate_once, read_scores, rounded
 from medlib.intervals import bootstrap
@@ -100,7 +101,8 @@ def data_of(saved: SavedModel) -> "Dataset":
             f"{saved.path} was trained on own images, and its scores stand in the report beside "
             "it: the test was made once; for new pictures there is 'medlib predict'"
         )
-    if known.get("kind") not in {"card", "phantom"} or not isinstance(known.get("name"), str):
+    named = isinstance(known.get("name"), str) and known["name"] in cards()
+    if known.get("kind") not in ("card", "phantom") or not named:
         raise MedlibError(
             f"{saved.path} does not say which data set it was trained on: evaluate a model that "
             "'medlib train' wrote"

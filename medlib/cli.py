@@ -1,14 +1,17 @@
 """The command line ``medlib``: one subcommand a job, one-line errors, never a traceback."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from medlib import __version__
+from medlib.commands.common import say
 from medlib.errors import MedlibError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 COMMANDS = (
     "medlib.data.commands",
     "medlib.commands.models",
@@ -52,14 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.func(args)
     except MedlibError as error:
-        print(f"medlib: {error}", file=sys.stderr)
+        say(f"medlib: {error}")
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that closing it fails no more
         return 0
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        print(f"medlib: cannot read or write{where}: {error.strerror or error}", file=sys.stderr)
+        remedy = "; free some space, and run it again" if error.errno in FULL else ""
+        say(f"medlib: cannot read or write{where}: {error.strerror or error}{remedy}")
         return 2
     except KeyboardInterrupt:
         print("medlib: stopped by you; run the same command again to go on", file=sys.stderr)

@@ -103,7 +103,7 @@ def read_medmnist(path: Path | str) -> MedMNISTFile:
         with path.open(encoding="utf-8", newline="") as file:
             table = np.array([[float(cell) for cell in row] for row in csv.reader(file)])
         table = table[table[:, 0].argsort()]
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, OverflowError, csv.Error) as error:
         raise MedlibError(f"{path} cannot be read as scores: {error}") from error
     return MedMNISTFile(
         named["data"],

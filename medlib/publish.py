@@ -8,6 +8,7 @@ for the whole edition, because they share spreads and a rate of false alarms.
 import argparse
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,14 +110,22 @@ def publish_records(build: Path | None = None, published: Path | None = None) ->
 
 
 def _command(args: argparse.Namespace) -> int:
-    if args.profile == LONG:
+    try:
+        return _publish_and_say(args.profile)
+    except NotPublishable as why:  # the one error of several lines, one a reason
+        print(f"medlib: {why}", file=sys.stderr)
+        return 2
+
+
+def _publish_and_say(profile: str) -> int:
+    if profile == LONG:
         from medlib.publish_long import publish_long
 
         print(f"published: {len(publish_long())} files in results/long")
         return 0
-    written = publish(args.profile)
-    claims = sum(len(doc["claims"]) for doc in _published_documents(args.profile))
-    print(f"published: {len(written)} files, {claims} claims in results/{args.profile}")
+    written = publish(profile)
+    claims = sum(len(doc["claims"]) for doc in _published_documents(profile))
+    print(f"published: {len(written)} files, {claims} claims in results/{profile}")
     print("look at the difference (git diff --stat results/), then commit it")
     return 0
 

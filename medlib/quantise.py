@@ -18,6 +18,7 @@ from medlib.errors import MedlibError
 __all__ = ["OnnxModel", "QuantiseError", "quantise"]
 
 CONVOLUTIONS = ("Conv",)
+SILENT = 4  # of ONNX Runtime's log: what it says of a file comes as an error
 CALIBRATED = 50  # images at a time while ranges are measured
 
 
@@ -45,11 +46,27 @@ class OnnxModel:
 
     @cached_property
     def session(self) -> Any:
-        """The `onnxruntime.InferenceSession`, opened when it is first used."""
+        """The `onnxruntime.InferenceSession`, opened when it is first used.
+
+        Raises
+        ------
+        QuantiseError
+            Where the file is no model that `medlib.saved.export_onnx` wrote, or is damaged.
+        """
         runtime = _runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = self.threads
-        return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = SILENT
+        try:
+            session = runtime.InferenceSession(
+                str(self.path), options, providers=["CPUExecutionProvider"]
+            )
+            takes = [(each.name, each.type, len(each.shape)) for each in session.get_inputs()]
+        except Exception as error:  # ONNX Runtime has a class of its own for each complaint
+            raise self._unusable(error) from error
+        if takes != [("images", "tensor(uint8)", 4)]:
+            raise self._unusable(f"it takes {takes or 'nothing'}, not images")
+        return session
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -89,11 +106,24 @@ class OnnxModel:
                 f"{images.dtype} {images.shape}: prepare them with medlib.pictures.read_pictures"
             )
         parts = np.split(images, range(self.batch_size, len(images), self.batch_size))
-        found = np.concatenate(
-            [self.session.run(None, {"images": np.ascontiguousarray(each)})[0] for each in parts]
-        ).astype(np.float64)
+        try:
+            found = np.concatenate(
+                [self.session.run(None, {"images": np.ascontiguousarray(e)})[0] for e in parts]
+            ).astype(np.float64)
+        except Exception as error:
+            raise self._unusable(error) from error
+        if found.shape != (len(images), len(self.class_names)) or not np.isfinite(found).all():
+            raise self._unusable("its outputs are no probabilities of its classes")
         several = self._known.get("task") == "multi-label"
         return found if several else found / found.sum(1, keepdims=True)  # rounding, 8 bits or 32
+
+    def _unusable(self, why: object) -> QuantiseError:
+        """Return the error of a file that cannot be run; ONNX carries no checksum of its own."""
+        said = str(why).split(" : ")[-1].strip().split("\n")[0][:160]
+        return QuantiseError(
+            f"{self.path} cannot be run as an ONNX model of medlib, or is damaged ({said}): "
+            "export it again"
+        )
 
 
 def quantise(

@@ -5,7 +5,6 @@ it (``weights_only=True``), so that a file from elsewhere can do no more than be
 """
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -23,6 +22,7 @@ from medlib.data.cards import TASKS
 from medlib.errors import MedlibError
 from medlib.models import SEGMENTERS
 from medlib.models.inventory import build_model
+from medlib.torch_files import read_torch_file
 from medlib.train import normalise, predict_proba
 from medlib.validation import probabilities
 
@@ -40,6 +40,7 @@ FORMAT = "medlib-model"
 SCHEMA = 1
 TRANSFER = "efficientnet_lite0_transfer"  # its size inside: the option inner_size
 FILE = "model.pt"  # its name in the folder of a training
+MOST_CHANNELS, MOST_SIDE = 64, 4096  # of the images that a saved model takes
 NORMALISATION = {"mean": 0.5, "std": 0.5}  # what `medlib.train.normalise` does to [0, 1]
 
 
@@ -75,6 +76,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+        self._check_sizes()
         if self.task not in TASKS:
             raise SavedModelError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
         if len(self.classes) != self.num_classes:
@@ -83,6 +85,20 @@ class ModelSpec:
             )
         if self.name in SEGMENTERS:
             raise SavedModelError(f"{self.name} names pixels, not images: save a classifier")
+
+    def _check_sizes(self) -> None:
+        """Refuse sizes that no image has; a file may claim any, and memory is made for them."""
+        if not isinstance(self.options, dict):
+            raise SavedModelError(f"options must be a table, got {type(self.options).__name__}")
+        sizes = {"in_channels": (self.in_channels, MOST_CHANNELS)}
+        sizes |= {"image_size": (self.image_size, MOST_SIDE)}
+        if "inner_size" in self.options:
+            sizes |= {"inner_size": (self.options["inner_size"], MOST_SIDE)}
+        for name, (value, most) in sizes.items():
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise SavedModelError(
+                    f"{name} must be a whole number from 1 to {most}, got {value!r}"
+                )
 
     def build(self) -> nn.Module:
         """Return the network, freshly initialised.
@@ -312,21 +328,17 @@ class _EndToEnd(nn.Module):
 def _read(path: Path) -> object:
     """Return what a file holds, without running any code of it."""
     try:
-        opened = path.open("rb")
+        return read_torch_file(path)
     except FileNotFoundError as error:
         raise SavedModelError(
             f"there is no model {path}: give the {FILE} that 'medlib train' wrote, or its folder"
         ) from error
     except OSError as error:
         raise SavedModelError(f"cannot read {path}: {error.strerror or error}") from error
-    try:
-        with opened, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of foreign files, which are refused anyway
-            return torch.load(opened, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can fail in any way inside the unpickler
         raise SavedModelError(
-            f"{path} is no model file, or is truncated: give the {FILE} that 'medlib train' "
-            "wrote, copy it again, or train anew"
+            f"{path} is no model file, or is truncated or damaged: give the {FILE} that "
+            "'medlib train' wrote, copy it again, or train anew"
         ) from error
 
 

@@ -4,6 +4,7 @@ It is made of Python's standard library, to show what serving is. It listens to 
 knows no users and encrypts nothing: a hospital takes a real server in its place.
 """
 
+import http.client
 import json
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from medlib.quantise import OnnxModel
 
 __all__ = ["ask", "serving"]
 
+PATIENCE = 20.0  # seconds without a byte
 LARGEST = 20_000_000  # bytes of a file that is taken
 HERE = "127.0.0.1"
 
@@ -52,27 +54,45 @@ def ask(address: str, picture: bytes, seconds: float = 10.0) -> dict[str, float]
     Raises
     ------
     MedlibError
-        With the server's sentence, where it cannot use the file.
+        With the server's sentence, where it cannot use the file; where something else answers.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never leave the machine
     try:
-        with opener.open(urllib.request.Request(address, data=picture), timeout=seconds) as answer:
-            return json.loads(answer.read())
+        code, found = _post(urllib.request.Request(address, data=picture), seconds)
+        said = "" if code == 200 else found["error"]
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
+        raise MedlibError(f"{address} did not answer as a model does ({error})") from error
+    if said:
+        raise MedlibError(said)
+    return found
+
+
+def _post(request: urllib.request.Request, seconds: float) -> tuple[int, dict]:
+    """Return the code and the JSON of an answer; the request never leaves the machine."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            return 200, json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        raise MedlibError(json.loads(error.read())["error"]) from error
+        return error.code, json.loads(error.read())
 
 
 def _handler(model: OnnxModel) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = PATIENCE
+
         def do_POST(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
+            given = self.headers.get("Content-Length") or "0"
+            size = int(given) if given.isascii() and given.isdecimal() and len(given) < 12 else 0
             if not 0 < size <= LARGEST:
                 self.close_connection = True
-                return self._answer(413, {"error": f"send 1 to {LARGEST} bytes, got {size}"})
+                return self._answer(413, {"error": f"send 1 to {LARGEST} bytes, got {given[:20]}"})
             try:
                 found = _probabilities(model, self.rfile.read(size))
             except PictureError as why:
                 return self._answer(422, {"error": str(why)})
+            except (TimeoutError, ConnectionError):
+                self.close_connection = True
+                return None  # whoever asked has gone, or never sent what was announced
             return self._answer(200, found)
 
         def _answer(self, code: int, content: dict) -> None:

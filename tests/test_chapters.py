@@ -88,6 +88,16 @@ def test_a_useless_address_is_refused(checkout, monkeypatch, url):
 def test_the_site_is_derived_from_the_repository():
     assert map_.site_url("https://github.com/Someone/a-book") == "https://someone.github.io/a-book"
     assert map_.site_url("https://github.com/a/a.github.io") == "https://a.github.io"
+    assert map_.latest_url("https://github.com/a/b") == "https://a.github.io/b/latest"
+
+
+def test_a_release_has_numbers_and_its_folder_leaves_the_correction_out():
+    assert map_.tag_numbers("v0.10.2") == (0, 10, 2)
+    assert map_.tag_numbers("v1.2") == (1, 2, 0)
+    assert map_.edition_folder("v0.10.2") == map_.edition_folder("v0.10") == "v0.10"
+    for wrong in ("0.1.0", "v1", "v1.2.3.4", "v1.2-rc"):
+        with pytest.raises(MedlibError, match="tagged vX.Y"):
+            map_.tag_numbers(wrong)
 
 
 def test_this_checkout_can_be_read(monkeypatch):

@@ -1,7 +1,9 @@
 """Smaller and cheaper models: quantised, pruned, distilled."""
 
 import io
+import socket
 import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from medlib.saved import ModelSpec, SavedModel, export_onnx
 from medlib.serving import ask, serving
 from medlib.speed import side_by_side
 from medlib.train import fit
+from tests.lying_server import running
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -108,6 +111,37 @@ def test_a_server_says_what_the_model_says_and_refuses_what_is_no_picture(export
     expected = saved.predict_proba(image)[0]
     assert list(found) == ["benign", "malignant"]
     np.testing.assert_allclose(list(found.values()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("Content-Length: \xb2", b" 413 "),
+        ("Content-Length: -5", b" 413 "),
+        (f"Content-Length: {'9' * 5000}", b" 413 "),
+        ("Content-Length: many", b" 413 "),
+        ("Accept: */*", b" 413 "),
+        ("Content-Length: 500", b""),  # and then nothing comes
+    ],
+)
+def test_a_server_outlives_requests_that_lie(exported, toy, head, said, monkeypatch, capfd):
+    monkeypatch.setattr("medlib.serving.PATIENCE", 0.2)
+    file = io.BytesIO()
+    Image.fromarray(toy.train.images[0, 0]).save(file, "PNG")
+    with serving(exported[1]) as address:
+        place = urlsplit(address)
+        with socket.create_connection((place.hostname, place.port), timeout=5) as line:
+            line.sendall(f"POST /predict HTTP/1.1\r\n{head}\r\n\r\n".encode("latin-1"))
+            assert said in line.recv(4096)
+        assert ask(address, file.getvalue())
+    assert capfd.readouterr().err == ""
+
+
+def test_a_server_of_something_else_is_named():
+    with running() as other:
+        other.put("/predict", b"")
+        with pytest.raises(MedlibError, match=r"http://127\.0\.0\.1:\d+/predict did not answer as"):
+            ask(other.url("/predict"), b"a picture")
 
 
 def test_actions_take_turns_and_medians_are_told_apart():

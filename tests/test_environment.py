@@ -1,7 +1,9 @@
 """One set of packages, said in four places: project, constraints, environment.yml, Makefile."""
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+BINDER = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text("utf-8"))
 PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+?)(?:\s*;.*)?")
 MINE = {"medlib", "book", "tests", "medlib_claims", "medlib_site"}
 BROUGHT = {  # imported only where the package that brings them is there
@@ -98,6 +101,36 @@ def test_conda_installs_the_same_extras_from_the_same_constraints():
     assert pip_lines() == ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert f"-c constraints.txt -e '.[{','.join(EXTRAS)}]'" in makefile
+
+
+def test_binder_has_the_same_bounds_and_a_torch_without_gpu_parts():
+    names = {"torch": "pytorch-cpu", "torchvision": "torchvision"}
+    bounds = {r.name: str(r.specifier) for r in map(Requirement, PROJECT["dependencies"])}
+    python, pip, *rest = BINDER["dependencies"]
+    assert pip == "pip", "postBuild calls it; with a list of packages Binder would install twice"
+    assert BINDER["channels"] == ENVIRONMENT["channels"]
+    assert rest == [f"{names[name]}{bounds[name]}" for name in names]
+    head = (ROOT / "lock.txt").read_text("utf-8").splitlines()[1]
+    assert re.search(r"cpython ([\d.]+)", head)[1] == python.removeprefix("python=")
+
+
+def test_binder_installs_the_library_in_the_tested_versions(tmp_path):
+    for tool in ("python", "medlib"):
+        script = (
+            f'#!/bin/sh\necho "{tool} $*" >> {tmp_path}/calls\n'
+            f'[ -f "$6" ] && cp "$6" {tmp_path}/kept || true\n'
+        )
+        (tmp_path / tool).write_text(script, encoding="utf-8")
+        (tmp_path / tool).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run([ROOT / ".binder/postBuild"], cwd=ROOT, env={"PATH": path}, check=True)
+    install, data = (tmp_path / "calls").read_text("utf-8").splitlines()
+    assert re.fullmatch(r"python -m pip install --no-cache-dir -c \S+ -e \.", install)
+    assert data == "medlib data get"
+    kept = set((tmp_path / "kept").read_text("utf-8").splitlines())
+    left_out = {PIN.fullmatch(line)[1] for line in set(lines("constraints.txt")) - kept}
+    heavy = {name for name in pins() if name.startswith(("nvidia-", "cuda-"))} | {"triton"}
+    assert {canonicalize_name(name) for name in left_out} == heavy | {"torch", "torchvision"}
 
 
 def test_all_name_the_same_range_of_python():

@@ -12,7 +12,6 @@ import pytest
 
 from book._ext import explorer_pictures
 from book._ext import medlib_explorer as explorer
-from book.workflow import chapters, explorer_links, source, stage
 from medlib.errors import MedlibError
 from medlib.evaluate import read_scores
 
@@ -93,19 +92,6 @@ def test_scores_of_other_cases_are_refused(tmp_path: Path):
     copy.write_text("\n".join(lines) + "\n", "utf-8")
     with pytest.raises(MedlibError, match="other cases"):
         explorer.read(tmp_path)
-
-
-@pytest.mark.parametrize("stem", explorer_links.HEADINGS)
-def test_the_chapters_lead_to_the_explorer_on_the_site_and_not_in_their_source(stem: str):
-    chapter = chapters.chapter(stem)
-    assert explorer_links.DOCUMENT not in chapter.source.read_text("utf-8")
-    page = stage._notebook(source.read(chapter.source), chapter, "fast").decode()
-    assert page.count("../book/explorer.md") == 1
-
-
-def test_other_chapters_stay_as_they_are():
-    text = explorer_links.HEADINGS["02-05-metrics"]
-    assert explorer_links.with_link(text, "02-04-losses-gradients") == text
 
 
 def test_only_the_page_with_an_explorer_loads_the_script(tmp_path: Path):

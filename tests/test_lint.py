@@ -52,7 +52,7 @@ mystnb:
     name: fig-net
     caption: A curve.
   image:
-    alt: A rising curve.
+    alt: A curve that rises and then stays flat.
 ---
 plots.roc([]);
 ```
@@ -251,7 +251,10 @@ def test_decimals_outside_results_are_free(book):
 @pytest.mark.parametrize(
     ("drop", "message"),
     [
-        ("    alt: A rising curve.\n", "figure cell without mystnb: image: alt"),
+        (
+            "    alt: A curve that rises and then stays flat.\n",
+            "figure cell without mystnb: image: alt",
+        ),
         ("    caption: A curve.\n", "figure cell without mystnb: figure: caption"),
         ("    name: fig-net\n", "figure cell without mystnb: figure: name"),
     ],
@@ -269,15 +272,41 @@ def test_a_drawing_call_makes_a_figure_cell(book):
     assert book(CHAPTER.replace("rate = 0.003", "plots.set_theme()\nrate = plots.PALETTE")) == []
 
 
+SEEN = "A cell with a dark nucleus."
+
+
 def test_pictures_of_the_text_need_alt_text_and_a_caption(book):
     assert "picture without alt text" in book(results("![](a.png)"))[0]
-    assert book(results("![A cell.](a.png)")) == []
+    assert book(results(f"![{SEEN}](a.png)")) == []
     found = book(results("```{figure} a.png\n:name: fig-a\n```"))
     assert [line.partition(": ")[2] for line in found] == [
         "figure a.png has no :alt: text",
         "figure a.png has no caption",
     ]
-    assert book(results("```{figure} a.png\n:alt: A cell.\n\nA cell.\n```")) == []
+    assert book(results(f"```{{figure}} a.png\n:alt: {SEEN}\n\nOne cell of many.\n```")) == []
+
+
+@pytest.mark.parametrize(
+    ("alt", "fault"),
+    [
+        ("figures/cell_under_a_lens_1.PNG shows a cell", "is a file name"),
+        ("A dark cell.", "is too short"),
+        ("A picture of a cell with a dark nucleus.", "what screen readers say anyway"),
+        ("The image shows a cell with a dark nucleus.", "what screen readers say anyway"),
+        ("a stained cell, with ITS nucleus", "repeats the caption"),
+    ],
+)
+def test_an_alt_text_says_what_is_to_be_seen(book, alt, fault):
+    caption = "A stained cell with its nucleus, at 40 times."
+    chapter = CHAPTER.replace("A curve that rises and then stays flat.", alt)
+    assert fault in book(chapter.replace("caption: A curve.", f"caption: {caption}"))[0]
+    directive = f"```{{figure}} a.png\n:alt: {alt}\n\n{caption}\n```"
+    assert fault in book(results(directive))[0]
+
+
+def test_the_alt_texts_of_the_pages_are_checked_too(book):
+    (found,) = book(page="# Page\n\n![plot.svg](plot.svg)\n")
+    assert found.startswith("book/page.md:3: picture: the alt text 'plot.svg' is a file name")
 
 
 # The parts of a chapter

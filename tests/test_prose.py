@@ -18,6 +18,7 @@ OURS = (
     "regulation",
     "conclusions",
     "explorer",
+    "try",
     "glossary",
     "authors",
     "ethics",

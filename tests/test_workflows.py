@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from book.workflow import release
+from book.workflow import editions, release
 from medlib import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,9 @@ NAMES = {"pull-request", "nightly", "publish", "gpu", "weekly"}
 PIN = re.compile(r"uses: [\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 WRITES = {  # (workflow, job) -> the only rights beyond reading the contents
     ("nightly", "book"): {"issues"},
+    ("nightly", "report"): {"issues"},
     ("weekly", "report"): {"issues"},
+    ("publish", "release"): {"contents"},
     ("publish", "deploy"): {"pages", "id-token"},
 }
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
@@ -114,24 +116,79 @@ def test_each_workflow_does_its_work():
         assert "make verify" in text[name]
     assert "PROFILE=gpu" in text["gpu"]
     assert "book.workflow.release" in text["publish"]
+    assert "make editions" in text["publish"]
+    assert "pytest tests/notebooks" in text["nightly"]
+    colab = parsed(FOLDER / "nightly.yml")["jobs"]["colab"]["steps"]
+    assert {"MEDLIB_COLAB": "all"} in [step.get("env") for step in colab]
     assert set(parsed(FOLDER / "weekly.yml")["jobs"]) == {
-        "colab", "macos", "torch", "proofs", "links", "report",
+        "macos", "versions", "proofs", "links", "audit", "report",
     }  # fmt: skip
+
+
+@each_file
+def test_a_job_that_reports_or_publishes_waits_for_the_others(path):
+    jobs = parsed(path)["jobs"]
+    for name, job in jobs.items():
+        needed = {job["needs"]} if isinstance(job.get("needs"), str) else set(job.get("needs", ()))
+        assert needed <= set(jobs) - {name}
+    if path.stem == "weekly":
+        assert set(jobs["report"]["needs"]) == set(jobs) - {"report"}
+
+
+def test_what_is_published_is_what_make_editions_writes():
+    uploads = [
+        s["with"]["path"]
+        for s in steps(parsed(FOLDER / "publish.yml"))
+        if "upload" in s.get("uses", "")
+    ]
+    assert uploads == ["_build/archives/site-${{ github.ref_name }}.zip", "_build/public"]
+    assert editions.archive_name("${{ github.ref_name }}") in uploads[0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_sites_are_kept_with_their_releases_and_fetched_from_there(tmp_path, there):
+    gh = (
+        'echo "$*" >> calls\n'
+        'case "$1 $2" in\n'
+        '  "api --paginate") echo "v0.1.0 site-v0.1.0.zip"; echo "v0.2.0 site-v0.2.0.zip" ;;\n'
+        f'  "release view") {"true" if there else "false"} ;;\n'
+        "esac\n"
+    )
+    (tmp_path / "gh").write_text(f"#!/bin/sh\n{gh}", encoding="utf-8")
+    (tmp_path / "gh").chmod(0o755)
+    script = ROOT / ".github" / "releases.sh"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    for arguments in (["fetch", "archives"], ["keep", "v0.2.0"]):
+        environment = os.environ | {"PATH": path, "GITHUB_REPOSITORY": "a/b"}
+        subprocess.run(["bash", script, *arguments], cwd=tmp_path, env=environment, check=True)
+    calls = (tmp_path / "calls").read_text("utf-8").splitlines()
+    assert (tmp_path / "archives").is_dir()
+    assert [call for call in calls if "download" in call] == [
+        f"release download {tag} --repo a/b --pattern site-{tag}.zip --dir archives --clobber"
+        for tag in ("v0.1.0", "v0.2.0")
+    ]
+    assert calls[-1] == "release upload v0.2.0 site-v0.2.0.zip --repo a/b --clobber"
+    assert any("release create v0.2.0" in call for call in calls) != there
 
 
 @pytest.mark.parametrize("name", ["nightly", "publish"])
 def test_the_lock_is_for_the_python_that_uses_it(name):
-    versions = [s["with"]["python-version"] for s in steps(parsed(FOLDER / f"{name}.yml"))
+    jobs = parsed(FOLDER / f"{name}.yml")["jobs"].values()
+    locked = [job for job in jobs if any("lock.txt" in s.get("run", "") for s in job["steps"])]
+    versions = [s["with"]["python-version"] for s in steps({"jobs": dict(enumerate(locked))})
                 if "setup-python" in s.get("uses", "")]  # fmt: skip
     head = (ROOT / "lock.txt").read_text("utf-8").splitlines()[1]
     assert versions == [re.search(r"cpython ([\d.]+), linux x86_64", head)[1]]
 
 
-def test_the_oldest_torch_that_is_tested_is_the_oldest_that_is_allowed():
+def test_the_oldest_and_the_newest_of_everything_is_tried():
     project = (ROOT / "pyproject.toml").read_text("utf-8")
-    matrix = parsed(FOLDER / "weekly.yml")["jobs"]["torch"]["strategy"]["matrix"]["include"]
-    oldest = dict(re.findall(r"(\w+)==(\d+\.\d+)", matrix[0]["packages"]))
-    assert oldest == dict(re.findall(r'"(torch|torchvision)>=(\d+\.\d+)"', project))
+    matrix = parsed(FOLDER / "weekly.yml")["jobs"]["versions"]["strategy"]["matrix"]["include"]
+    old, new = matrix
+    oldest, beyond = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', project).groups()
+    assert (old["python"], new["python"]) == (f"3.{oldest}", f"3.{int(beyond) - 1}")
+    assert old["packages"] == "-r oldest.txt"
+    assert new["packages"].startswith("--upgrade --upgrade-strategy eager")
 
 
 def test_the_hooks_use_the_ruff_that_is_pinned():

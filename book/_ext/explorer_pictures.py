@@ -26,12 +26,22 @@ def sheet(name: str) -> dict[str, Any] | None:
     name : str
         Name of the data set's card.
     """
-    found = data.card(name)
-    if not found.publishable or data.data_status([name])[name] == "missing":
+    if not at_hand(name):
         return None
-    cases = found.counts["test"]
+    cases = data.card(name).counts["test"]
     rows = -(-cases // COLUMNS)
     return {"file": f"explorer-{name}.png", "columns": COLUMNS, "rows": rows}
+
+
+def at_hand(name: str) -> bool:
+    """Tell whether a set's images may be shown on pages, and are there.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set's card.
+    """
+    return data.card(name).publishable and data.data_status([name])[name] != "missing"
 
 
 def write_sheet(name: str, path: Path) -> None:

@@ -9,6 +9,7 @@ A page is rebuilt when what it shows has changed, and only then: the text of eve
 the environment and compared before the next build.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from book.workflow import languages
+from book.workflow.words import _
 from medlib import results, verify
 from medlib.claims import Claim, format_number, format_value, headlines, read_claims
 from medlib.profiles import PROFILES
@@ -33,6 +36,14 @@ BADGES = {
     "not-run": "",
 }
 SHORT = {"reproduced": "reproduced", "differs": "differs", "cannot tell": "unknown"}
+INTERVAL = re.compile(r"(?P<value>\S+) \(95 % CI (?P<low>\S+) to (?P<high>\S+)\)")
+OFTEN_SAID = (  # by medlib.verify, here for the catalogue of the site's words
+    _("reproduced"),
+    _("differs"),
+    _("cannot tell"),
+    _("the same value"),
+    _("computed from the committed long runs"),
+)
 
 
 @dataclass(frozen=True)
@@ -91,11 +102,11 @@ class Edition:
         if entry is None:
             return Shown(self._why_empty(claim, verdict), "not-run", claim.sentence)
         interval = None if value_only else entry["interval"]
-        text = format_value(entry["value"], interval)
+        text = shown_value(entry["value"], interval)
         if own:
             return Shown(text, SHORT[verdict.status], self._note(claim, verdict))
         return Shown(
-            text, self._absent_state(claim), self._published_note(claim, verdict), "published"
+            text, self._absent_state(claim), self._published_note(claim, verdict), _("published")
         )
 
     def measured(self, chapter: str, key: str) -> Shown:
@@ -113,7 +124,7 @@ class Edition:
     def _why_empty(self, claim: Claim, verdict: verify.Verdict) -> str:
         own = self.run.get(claim.chapter, {}).get("claims", {}).get(claim.id)
         if not self.results or (own is not None and own["synthetic"]):
-            return "not yet published"
+            return _("not yet published")
         return f"not run: {verdict.reason}"
 
     def _absent_state(self, claim: Claim) -> str:
@@ -122,12 +133,21 @@ class Edition:
 
     def _note(self, claim: Claim, verdict: verify.Verdict) -> str:
         old = self.edition.get(claim.chapter, {}).get("claims", {}).get(claim.id)
-        published = format_value(old["value"], old["interval"]) if old else "none yet"
-        return f"Published: {published}. Verdict: {verdict.status} ({verdict.reason})."
+        published = shown_value(old["value"], old["interval"]) if old else _("none yet")
+        return _("Published: {published}. Verdict: {verdict} ({reason}).").format(
+            published=published, verdict=_(verdict.status), reason=_(verdict.reason)
+        )
 
     def _published_note(self, claim: Claim, verdict: verify.Verdict) -> str:
-        why = verdict.reason if self.results else "profile fast gives no results"
-        return f"The published value; this page's own run has none ({why})."
+        why = _(verdict.reason) if self.results else _("profile fast gives no results")
+        return _("The published value; this page's own run has none ({reason}).").format(reason=why)
+
+
+def shown_value(value: float, interval: tuple[float, float] | list[float] | None = None) -> str:
+    """Return a value with its interval as a page shows them, in the page's language."""
+    text = format_value(value, interval)
+    match = INTERVAL.fullmatch(text)
+    return _("{value} (95 % CI {low} to {high})").format(**match.groupdict()) if match else text
 
 
 def significant(value: float) -> str:
@@ -239,7 +259,8 @@ class ResultsTable(SphinxDirective):
         note(self.env, ("table", "all"))
         if not claims:
             return [nodes.paragraph(text=f"There are no headline claims of the {metric} yet.")]
-        head = ["Data set", "Claim", f"{metric.upper()} (95 % interval)", "Published elsewhere"]
+        score = _("{metric} (95 % interval)").format(metric=metric.upper())
+        head = [_("Data set"), _("Claim"), score, _("Published elsewhere")]
         rows = [self._row(claim) for claim in claims]
         return [table(head, rows, self.options.get("caption"), "results-table")]
 
@@ -267,10 +288,15 @@ def link_to_chapter(env: BuildEnvironment, claim: Claim) -> Iterator[nodes.Node]
     from sphinx.addnodes import pending_xref
 
     found = [name for name in sorted(env.found_docs) if name.rsplit("/", 1)[-1] == claim.chapter]
-    if not found:
-        yield nodes.Text(claim.sentence)
+    sentence = _(claim.sentence)
+    if not found and languages.named(env.config.language):
+        page = f"{languages.SCHEME}://notebooks/{claim.chapter}.html"
+        yield nodes.reference("", sentence, refuri=page, internal=False)
         return
-    content = nodes.inline("", claim.sentence)
+    if not found:
+        yield nodes.Text(sentence)
+        return
+    content = nodes.inline("", sentence)
     yield pending_xref(
         "",
         content,

@@ -29,6 +29,7 @@ from medlib.plots.decisions import confusion_counts
 from medlib.thresholds import decided
 
 LOGGER = logging.getLogger(__name__)
+SHARED = "medlib-parts.js"
 SCRIPT = "medlib-explorer.js"
 MARK = "medlib-explorer"
 THRESHOLDS = (0.25, 0.5, 0.75)  # of the table
@@ -191,11 +192,12 @@ def rounded(value: float) -> str:
 def complete_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Load the script on the pages that hold an explorer, and on no other; write its pictures."""
+    """Load the scripts on the pages that hold an explorer, and on no other; write its pictures."""
     body = context.get("body", "")
     if f'class="{MARK}"' not in body:
         return
-    app.add_js_file(SCRIPT, loading_method="defer")
+    for script in (SHARED, SCRIPT):  # in this order
+        app.add_js_file(script, loading_method="defer")
     folder = Path(app.outdir) / explorer_pictures.FOLDER
     for name, sheet in pictures().items():
         if sheet["file"] in body:

@@ -6,6 +6,7 @@ has ended; what they hold stands in book/workflow/web_files.py.
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import jupytext
@@ -13,12 +14,15 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 
+from book._ext import preview_card
 from book._ext.site_text import first_paragraph, first_sentence
-from book.workflow import chapters, source, web_files
+from book.workflow import chapters, languages, source, web_files
+from book.workflow.words import _
 
-PICTURE = "_static/screenshot.png"  # 1280 x 860
-PICTURE_SHOWS = "A chapter of the book: a figure, a value with its interval, the menu"
-DOWNLOADS = {".md": "Download the source, in MyST Markdown", ".py": "Download the code as a script"}
+DOWNLOADS = {
+    ".md": _("Download the source, in MyST Markdown"),
+    ".py": _("Download the code as a script"),
+}
 HAN = "\u3400-\u9fff"  # Chinese characters
 CHINESE = re.compile(f"[{HAN}]+")
 SPLITTER = """
@@ -58,14 +62,17 @@ def preview(
     if doctree is None or not url:
         return
     title = html.unescape(re.sub(r"<[^>]+>", "", context["title"]))
+    sentence = first_sentence(first_paragraph(doctree))
     shown = {
         "og:type": "website" if page == app.config.root_doc else "article",
         "og:site_name": app.config.html_title or app.config.project,
         "og:title": title,
-        "og:description": first_sentence(first_paragraph(doctree)),
+        "og:description": sentence,
         "og:url": f"{url}/{page}.html",
-        "og:image": f"{url}/{PICTURE}",
-        "og:image:alt": PICTURE_SHOWS,
+        "og:image": f"{url}/{preview_card.name(page)}",
+        "og:image:width": str(preview_card.SIZE[0]),
+        "og:image:height": str(preview_card.SIZE[1]),
+        "og:image:alt": draw_card(app, page, title, sentence, context["body"]),
         "twitter:card": "summary_large_image",
     }
     context["metatags"] += "".join(
@@ -74,10 +81,30 @@ def preview(
         for key, value in shown.items()
         if value
     )
-    feed = context["pathto"](web_files.FEED, 1)
+    up = "../" if languages.named(app.config.language) else ""  # the feed lies in the English site
+    feed = up + context["pathto"](web_files.FEED, 1)
+    name = _("Editions")
     context["metatags"] += (
-        f'<link rel="alternate" type="application/rss+xml" title="Editions" href="{feed}" />\n'
+        f'<link rel="alternate" type="application/rss+xml" title="{name}" href="{feed}" />\n'
     )
+
+
+def draw_card(app: Sphinx, page: str, title: str, sentence: str, body: str) -> str:
+    """Write the picture that other sites show of a page, and return what it shows in words."""
+    sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
+    found = preview_card.first_picture(body, sources)
+    book = app.config.html_title or app.config.project
+    words = [text if preview_card.drawable(text) else "" for text in (title, book, sentence)]
+    card = preview_card.draw(words[0] or _plain_title(page), *words[1:], found and found[0])
+    preview_card.write(card, Path(app.outdir) / preview_card.name(page))
+    return html.unescape(f"{title}. {found[1]}" if found else title)
+
+
+def _plain_title(page: str) -> str:
+    """Return the title of a page's English source, for a translation that the font cannot draw."""
+    source_file = chapters.ROOT / f"{page}.md"
+    number = chapters.document_number(page) or ""
+    return f"{number} {chapters.title_of(source_file)}".strip() if source_file.exists() else ""
 
 
 def offer_downloads(
@@ -93,7 +120,7 @@ def offer_downloads(
                     "type": "link",
                     "url": context["pathto"](f"_sources/{page}{ending}", 1),
                     "text": ending,
-                    "tooltip": tooltip,
+                    "tooltip": _(tooltip),
                     "icon": "fas fa-file",
                     "label": f"download{ending.replace('.', '-')}-button",
                 }
@@ -117,8 +144,8 @@ def _is_chapter(page: str) -> bool:
 def write_files(app: Sphinx, error: Exception | None) -> None:
     """Write the files beside the pages."""
     url = app.config.html_baseurl.rstrip("/")
-    if error or app.builder.name != "html" or not url:
-        return
+    if error or app.builder.name != "html" or not url or languages.named(app.config.language):
+        return  # a translated edition lies below the English site and shares its files
     files: dict[str, str] = {}
     for page in filter(_is_chapter, sorted(app.env.found_docs)):
         files |= downloads(page)

@@ -21,9 +21,11 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
-from book._ext.site_images import size_pictures
+from book._ext.site_images import lighten, name_lighter, size_pictures
+from book._ext.site_policy import meta as policy
 from book._ext.site_text import first_paragraph
-from book.workflow import chapters
+from book.workflow import chapters, editions
+from book.workflow.words import _
 
 Number = tuple[str | int, ...]
 Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> number
@@ -31,17 +33,19 @@ Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> numbe
 THEME = {"show_toc_level": 2}
 FOLDED = "dropdown"  # class of the admonitions and solutions that begin closed
 REPAIRS = (
-    # pandas heads its index with an empty th, which screen readers announce as a nameless header
-    ("<th></th>", "<td></td>"),
     # Sphinx's role for a reference is deprecated, and not allowed in the list that holds it
     ('role="doc-biblioentry"', 'role="listitem"'),
     # a line that says "Show code cell source" must not be announced by other words
     ('<summary aria-label="Toggle hidden content">', "<summary>"),
 )
+# screen readers announce an empty th as a nameless header: pandas heads its index with one, tables
+# have one in their corner, and a row that goes on with the one above it begins with one
+NAMELESS = re.compile(r"<th\b(?P<attributes>[^>]*)>(?:\s|&nbsp;|<p>|</p>)*</th>")
+SCOPE = re.compile(r' scope="\w+"')
 # the theme's menu opens what lies below a page by an arrow without a name
 ARROW = '<summary><span class="toctree-toggle"'
 NAMED_ARROW = '<summary aria-label="Pages below"><span class="toctree-toggle"'
-OWN_FOLDERS = {"_static", "_sources", "_images"}  # of Sphinx, beside the folders of pages
+OWN_FOLDERS = {"_static", "_sources", "_images", "zh"}  # beside the folders of English pages
 DESCRIPTION = 200  # characters; search engines cut after about that many
 
 
@@ -209,13 +213,16 @@ def finish_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Point the edit button to the source that people edit, and describe the page in its head."""
+    context["metatags"] = policy() + context.get("metatags", "")
     name_arrows(context)
     if doctree is None:
         return
     for found, better in REPAIRS:
         context["body"] = context["body"].replace(found, better)
+    context["body"] = NAMELESS.sub(_plain_cell, context["body"])
     sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
-    context["body"] = size_pictures(context["body"], sources)
+    body = name_lighter(size_pictures(context["body"], sources), sources)
+    context["body"] = editions.BANNER + body
     source = chapters.ROOT / f"{page}.md"
     for group in context.get("header_buttons", []):
         if group.get("label") == "source-buttons":
@@ -225,12 +232,18 @@ def finish_page(
         context["metatags"] += f'<meta name="description" content="{html.escape(text)}" />\n'
 
 
+def _plain_cell(head: re.Match[str]) -> str:
+    """Turn an empty header into a cell that looks like it."""
+    return f"<td{SCOPE.sub('', head['attributes'])}></td>"
+
+
 def name_arrows(context: dict[str, Any]) -> None:
     """Give the arrows of the menu a name for screen readers."""
     menu = context.get("generate_toctree_html")
     if menu is not None:
+        named = NAMED_ARROW.replace("Pages below", _("Pages below"))
         context["generate_toctree_html"] = lambda *which, **how: str(menu(*which, **how)).replace(
-            ARROW, NAMED_ARROW
+            ARROW, named
         )
 
 
@@ -264,6 +277,12 @@ def remove_old_pages(app: Sphinx, error: Exception | None) -> None:
             path.unlink()
 
 
+def lighten_pictures(app: Sphinx, error: Exception | None) -> None:
+    """Pack the heavy pictures that this build has copied."""
+    if not error and app.builder.name == "html":
+        lighten(Path(app.outdir) / app.builder.imagedir, app.builder.images.values())
+
+
 def remember_backend() -> None:
     """Let pybtex find its plain text once: it searches all installed packages at each citation."""
     group, name = "pybtex.backends", "plaintext"
@@ -284,6 +303,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("warn-missing-reference", forgive_unfinished)
     app.connect("html-page-context", finish_page, priority=600)
     app.connect("build-finished", remove_old_pages)
+    app.connect("build-finished", lighten_pictures)
     app.add_css_file("medlib.css", priority=900)
     app.add_css_file("medlib-print.css", priority=901, media="print")
     app.add_js_file("medlib.js", loading_method="defer")

@@ -8,7 +8,6 @@ const EXPLORER_BINS = 15; // of the calibration, (low, high] as in medlib
 const EXPLORER_BARS = 20; // of the histogram
 const EXPLORER_PICTURES = 40; // shown of each class; the numbers are listed without a limit
 const EXPLORER_IMAGES = new URL("../_images/", document.currentScript.src);
-const EXPLORER_Z = 1.959963984540054; // of a 95 % interval
 
 // ---------- numbers ----------
 
@@ -64,18 +63,6 @@ function calibrationGap(bins) {
   return gaps.reduce((sum, gap) => sum + gap, 0) / bins.reduce((sum, bin) => sum + bin.count, 0);
 }
 
-// A share with Wilson's interval; undefined where there is no case.
-function wilsonShare(part, cases) {
-  if (!cases) return { value: NaN };
-  const z2 = EXPLORER_Z ** 2;
-  const value = part / cases;
-  const scale = 1 + z2 / cases;
-  const centre = (value + z2 / (2 * cases)) / scale;
-  const root = Math.sqrt((value * (1 - value)) / cases + z2 / (4 * cases ** 2));
-  const half = (EXPLORER_Z / scale) * root;
-  return { value, low: Math.max(0, centre - half), high: Math.min(1, centre + half), part, cases };
-}
-
 // Predictive value by Bayes' rule where a share of the cases has what was called; right and wrong are
 // pairs of counts (called so, not called so) among those who have it and those who have not.
 // The interval takes the share as known (Mercaldo, Lau and Zhou, 2007), as OperatingPoint.ppv_at.
@@ -86,7 +73,7 @@ function predictiveValue(right, wrong, share) {
   const extra = [...right, ...wrong].includes(0) ? 0.5 : 0;
   const [a, b, c, d] = [...right, ...wrong].map((count) => count + extra);
   const centre = Math.log((share / (1 - share)) * (rate([a, b]) / rate([c, d])));
-  const half = EXPLORER_Z * Math.sqrt(b / (a * (a + b)) + d / (c * (c + d)));
+  const half = NORMAL_95 * Math.sqrt(b / (a * (a + b)) + d / (c * (c + d)));
   const [low, high] = [centre - half, centre + half].map((end) => 1 / (1 + Math.exp(-end)));
   return { value, low: Math.min(low, value), high: Math.max(high, value) };
 }
@@ -111,25 +98,10 @@ function thresholdText(value) {
   return String(value).length > 5 ? String(value) : value.toFixed(3);
 }
 
-function make(tag, properties = {}, ...children) {
-  const { data = {}, ...rest } = properties;
-  const node = Object.assign(document.createElement(tag), rest);
-  Object.assign(node.dataset, data);
-  node.append(...children);
-  return node;
-}
-
 // ---------- drawings ----------
 
 const EXPLORER_X = (value) => 40 + 210 * value;
 const EXPLORER_Y = (value) => 236 - 210 * value;
-
-function draw(tag, attributes, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
-  node.append(...children);
-  return node;
-}
 
 function polyline(points, name) {
   const path = points.map(([x, y]) => `${EXPLORER_X(x).toFixed(2)},${EXPLORER_Y(y).toFixed(2)}`);
@@ -357,6 +329,7 @@ function show(live, state) {
   find(".explorer-numbers tbody").replaceChildren(...numberRows(state));
   find(".explorer-change").textContent = changeText(state);
   find(".explorer-flips").replaceChildren(...flipLines(state));
+  find(".explorer-flips").hidden = !state.flips.length; // Tab would stop at an empty box
   clearTimeout(live.announcing); // screen readers hear where the threshold stops, not each step
   live.announcing = setTimeout(() => {
     find("[role=status]").textContent = `${summary(state)} ${changeText(state)}`;

@@ -51,7 +51,7 @@ function makeSortable(table) {
   });
   const hint = document.createElement("span");
   hint.className = "medlib-sort-hint";
-  hint.textContent = " Press a column's name to sort by it.";
+  hint.textContent = " " + _("Press a column's name to sort by it.");
   table.caption?.append(hint);
 }
 

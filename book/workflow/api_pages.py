@@ -216,9 +216,9 @@ def import_lines() -> dict[str, str]:
 
 def _overview() -> Iterator[str]:
     """Yield the page that leads to the others."""
+    yield from ("# API of medlib", "")
     modules = {group.slug: modules_of(group) for group in GROUPS}
     total = sum(len(names_of(name)) for listed in modules.values() for name in listed)
-    yield from ("# API of medlib", "")
     yield (
         f"The library behind the chapters, name by name: {total} functions, classes and constants "
         "with their signatures, parameters and shapes, made from the docstrings of the code. "

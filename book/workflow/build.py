@@ -18,7 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from book.workflow import changed, chapters, fingerprint, source
+import yaml
+
+from book.workflow import changed, chapters, clocks, fingerprint, source
 from book.workflow.plainly import FULL, plainly
 from book.workflow.progress import Progress, clock
 from medlib import paths
@@ -34,10 +36,32 @@ GATES = ("lint", "lock_check")
 ROOM = 10 * 2**20  # bytes; with less left, a failed chapter most likely wanted more
 
 
-def build(profile: str, cores: int, only: str | None, seed: int, device: str) -> int:
-    """Build the book of a profile and return the exit code."""
+def build(
+    profile: str,
+    cores: int,
+    only: str | None,
+    seed: int,
+    device: str,
+    executor: Path | None = None,
+) -> int:
+    """Build the book of a profile and return the exit code.
+
+    Parameters
+    ----------
+    profile : str
+        The workload.
+    cores : int
+        How many chapters run side by side on this machine.
+    only : str or None
+        One chapter; all of them where None.
+    seed, device
+        Parameters of every chapter.
+    executor : Path, optional
+        Folder of a Snakemake profile, such as ``cluster/slurm``, that takes the place of the cores.
+    """
     stems = [only] if only else [chapter.stem for chapter in chapters.chapters()]
     with lock(paths.build_dir(profile).parent):
+        clocks.set_back(paths.build_dir(profile) / name for name in ("fingerprints", "stamps"))
         for stem in stems:
             fingerprint.write(stem, profile, seed, device)
         key = state_key(profile, only)
@@ -48,7 +72,7 @@ def build(profile: str, cores: int, only: str | None, seed: int, device: str) ->
         started = time.monotonic()
         failed = run_gates()
         get_data(profile)
-        failed += run_chapters(stems, profile, cores, seed, device)
+        failed += run_chapters(stems, profile, cores, seed, device, executor)
         show_verdicts(profile)
         failed += build_site(profile, only)
         print(f"\nTook {clock(time.monotonic() - started)}. {where_to_open(profile, only)}")
@@ -107,23 +131,48 @@ def get_data(profile: str) -> None:
     commands.ensure_default()
 
 
-def run_chapters(stems: list[str], profile: str, cores: int, seed: int, device: str) -> list[str]:
-    """Execute the chapters that need it, side by side, and return what went wrong."""
+def run_chapters(
+    stems: list[str],
+    profile: str,
+    cores: int,
+    seed: int,
+    device: str,
+    executor: Path | None = None,
+) -> list[str]:
+    """Execute the chapters that need it, side by side, and return what went wrong; see `build`."""
     folder = paths.build_dir(profile)
+    cores, where = placed(cores, executor)
     needs = predecessors(stems)
     todo = outdated(needs, profile)
     print(f"{len(todo)} of {len(stems)} chapters to execute (logs: {_short(folder / 'logs')}) ...")
     if not todo:
         return _problems(stems, profile)
     progress = Progress(folder / "stamps", todo, cores)
-    print(f"about {clock(progress.remaining())} on {cores} cores")
-    code = _snakemake(needs, profile, cores, seed, device, progress)
+    print(f"about {clock(progress.remaining())}, {cores} at a time")
+    code = _snakemake(needs, profile, where, seed, device, progress)
     problems = _problems(stems, profile)
     if problems and shutil.disk_usage(folder).free < ROOM:
         problems.append(FULL.format(where=f" ({_short(folder)})"))
     if code and not problems:
         problems.append(f"Snakemake ended with {code}: see {_short(folder / 'logs/snakemake.log')}")
     return problems
+
+
+def placed(cores: int, executor: Path | None) -> tuple[int, list[str]]:
+    """Return how many chapters run at a time, and the options that say so to Snakemake.
+
+    Raises
+    ------
+    MedlibError
+        Where the executor's folder holds no ``config.yaml``.
+    """
+    if executor is None:
+        return cores, ["--cores", str(cores)]
+    config = executor.absolute() / "config.yaml"
+    if not config.is_file():
+        raise MedlibError(f"no profile of Snakemake at {executor}: it needs a file config.yaml")
+    jobs = yaml.safe_load(config.read_text("utf-8")).get("jobs", cores)
+    return int(jobs), ["--profile", str(config.parent)]
 
 
 def predecessors(stems: list[str]) -> dict[str, list[str]]:
@@ -168,7 +217,7 @@ def where_to_open(profile: str, only: str | None) -> str:
 def _snakemake(
     needs: dict[str, list[str]],
     profile: str,
-    cores: int,
+    where: list[str],
     seed: int,
     device: str,
     progress: Progress,
@@ -176,13 +225,10 @@ def _snakemake(
     """Run Snakemake with its state below ``_build``; Ctrl-C stops it and loses nothing."""
     folder = paths.build_dir(profile)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-        "--directory", str(folder.parent), "--cores", str(cores), "--keep-going", "--nolock",
-        "--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor", "--config",
-        f"root={ROOT}", f"profile={profile}", f"seed={seed}", f"device={device}",
+    command = snakemake(
+        where, f"profile={profile}", f"seed={seed}", f"device={device}",
         f"chapters={','.join(needs)}", f"predecessors={json.dumps(needs)}",
-    ]  # fmt: skip
+    )  # fmt: skip
     environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / ".cache")}
     with (folder / "logs" / "snakemake.log").open("w") as log:
         process = subprocess.Popen(
@@ -193,21 +239,39 @@ def _snakemake(
                 progress.poll()
                 time.sleep(0.3)
         except KeyboardInterrupt:
-            _stop(process)
+            _stop(process, patience=3 if "--cores" in where else 60)  # a cluster cancels its jobs
             raise
     progress.poll()
     return process.returncode
 
 
-def _stop(process: subprocess.Popen) -> None:
+def snakemake(where: list[str], *config: str) -> list[str]:
+    """Return the command that runs the Snakefile with its state below ``_build``.
+
+    Parameters
+    ----------
+    where : list of str
+        Options that say where jobs run; see `placed`.
+    *config : str
+        Settings of the Snakefile, such as ``"profile=gpu"``.
+    """
+    return [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(paths.build_dir("cpu").parent), *where, "--keep-going", "--nolock",
+        "--rerun-incomplete", "--rerun-triggers", "mtime", "--nocolor",
+        "--config", f"root={ROOT}", *config,
+    ]  # fmt: skip
+
+
+def _stop(process: subprocess.Popen, patience: float) -> None:
     """End Snakemake and the executions it started, gently at first.
 
     They have a process group of their own; the kernels end by themselves when their parents do.
     """
-    for number, patience in ((signal.SIGINT, 3), (signal.SIGKILL, None)):
+    for number, seconds in ((signal.SIGINT, patience), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, number)
-            process.wait(timeout=patience)
+            process.wait(timeout=seconds)
 
 
 def _outdated(stem: str, needed: list[str], profile: str) -> bool:
@@ -270,6 +334,7 @@ def main() -> int:
     parser.add_argument("--only", help="one chapter, such as 03-05-resnet")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--executor", type=Path, help="profile of Snakemake: cluster/slurm")
     parser.add_argument("--site-only", action="store_true")
     args = parser.parse_args()
     profile_named(args.profile)
@@ -277,7 +342,7 @@ def main() -> int:
         return 1 if build_site(args.profile, args.only) else 0
     if args.only:
         chapters.chapter(args.only)
-    return build(args.profile, args.cores, args.only, args.seed, args.device)
+    return build(args.profile, args.cores, args.only, args.seed, args.device, args.executor)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ def data_cards(root: Path = chapters.ROOT) -> Iterator[str]:
     root : Path
         The checkout whose chapters are searched for the names of the sets.
     """
-    known, uses = data.cards(), chapters_by_card(root)
     yield from ("# Data-set cards", "", INTRO, "")
+    known, uses = data.cards(), chapters_by_card(root)
     caption = f"The {len(known)} sets at a glance. Each name leads to its card."
     yield from (f"````{{table}} {caption}", ":name: tab-data-cards", "")
     head = ("Set", "Pictures of", "Task", "Classes", "Cases", "Side (px)", "Terms read", "Chapters")

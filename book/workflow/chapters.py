@@ -12,6 +12,7 @@ from medlib.errors import MedlibError
 
 ROOT = Path(__file__).resolve().parents[2]
 STEM = re.compile(r"(?P<part>\d\d)-(?P<place>\d\d)-(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
+TAG = re.compile(r"v(\d+)\.(\d+)(?:\.(\d+))?")  # of a release
 FORM = "PP-CC-name: two digits for the part, two for the place, then lower-case words"
 PARTS = {
     0: "Front",
@@ -26,6 +27,7 @@ PARTS = {
     9: "Acknowledgements and afterword",
 }
 APPENDIX = 6
+LATEST = "latest"  # folder of the newest edition below the published site
 PROSE = {
     "book/index": "0",
     "book/trust": "0.1",
@@ -159,7 +161,11 @@ def title_of(source: Path) -> str:
     MedlibError
         Where there is none, or it begins with a number (the number comes from the file name).
     """
-    text = re.sub(r"\A---\n.*?\n---\n", "", source.read_text(encoding="utf-8"), flags=re.DOTALL)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MedlibError(f"{source} is not in UTF-8 ({error}): save it again") from error
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     text = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
     match = re.search(r"^# +(.+?) *$", text, flags=re.MULTILINE)
     if not match:
@@ -209,11 +215,45 @@ def contents(root: Path = ROOT) -> list[str]:
     return re.findall(r"^\W*(?:file|root): *(\S+)", text, flags=re.MULTILINE)
 
 
+def latest_url(repository: str) -> str:
+    """Return the address of the newest edition on the published site, without a last slash."""
+    return f"{site_url(repository)}/{LATEST}"
+
+
 def site_url(repository: str) -> str:
-    """Return the address of a repository's published site on GitHub Pages, without a last slash."""
+    """Return the address of a repository's published site on GitHub Pages, without a last slash.
+
+    Below it, an address without an edition leads to the newest one: what is printed, cited or
+    copied says `site_url`; pages that describe themselves say `latest_url`.
+    """
     owner, name = _owner_and_name(repository)
     host = f"{owner.lower()}.github.io"
     return f"https://{host}" if name.lower() == host else f"https://{host}/{name}"
+
+
+def edition_folder(tag: str) -> str:
+    """Return the folder of a release, ``v0.1``: a correction takes the place of what it corrects.
+
+    Parameters
+    ----------
+    tag : str
+        Tag of the release, such as ``v0.1.2``.
+    """
+    return "v{}.{}".format(*tag_numbers(tag))
+
+
+def tag_numbers(tag: str) -> tuple[int, int, int]:
+    """Return the numbers of a tag such as ``v0.1.2``; without the last it is zero.
+
+    Raises
+    ------
+    MedlibError
+        For a tag of another form.
+    """
+    match = TAG.fullmatch(tag)
+    if not match:
+        raise MedlibError(f"a release is tagged vX.Y or vX.Y.Z, got {tag!r}")
+    return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
 def _owner_and_name(repository: str) -> tuple[str, str]:

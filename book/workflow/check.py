@@ -13,6 +13,7 @@ CHECKS = (
     ("style of the workflow", ["-m", "tests.style_metrics", "book", "--check"]),
     ("claims and prose", ["-m", "book.workflow.lint"]),
     ("lock on the test labels", ["-m", "book.workflow.lock_check"]),
+    ("translations in step", ["-m", "book.workflow.translation_lint"]),
     ("Colab copies in step", ["-m", "book.workflow.sync", "--check"]),
 )
 

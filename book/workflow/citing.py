@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from book.workflow import chapters
+from book.workflow import chapters, completed
+from book.workflow.words import _
 
 SPECIAL = re.compile(r"[&%#_]")  # what LaTeX would take for a command
 
@@ -25,7 +26,8 @@ class Work:
     title, authors, version, year : str
         As in ``CITATION.cff``; the authors joined as BibTeX wants them.
     url : str
-        Address of the site, without a last slash.
+        Address of the edition, without a last slash: of the one that is cited once it is released,
+        before of the site, which leads to the latest.
     """
 
     title: str
@@ -45,12 +47,15 @@ def work(root: Path = chapters.ROOT) -> Work:
     """
     cff = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
+    version, url = str(cff["version"]), chapters.site_url(chapters.repository_url(root))
+    if version in completed.releases(root):
+        url = f"{url}/{chapters.edition_folder(f'v{version}')}"
     return Work(
         title=cff["title"],
         authors=" and ".join(map(_author, cff["authors"])),
-        version=str(cff["version"]),
+        version=version,
         year=str(cff.get("date-released") or config["copyright"])[:4],
-        url=chapters.site_url(chapters.repository_url(root)),
+        url=url,
     )
 
 
@@ -93,17 +98,16 @@ def closing(document: str, title: str, days: Mapping[str, str], book: Work) -> s
         Day by source, as `book.workflow.changed.days` returns it.
     """
     day = days.get(f"{document}.md")
-    line = f":::{{container}} page-line\nText last changed on {day}.\n:::" if day else ""
+    changed = _("Text last changed on {day}.").format(day=day)
+    line = f":::{{container}} page-line\n{changed}\n:::" if day else ""
     cited = chapters.document_number(document) and document != "book/index"
     return "\n\n".join(filter(None, (line, cited and _fold(bibtex(document, title, book)))))
 
 
 def _fold(entry: str) -> str:
     """Return an entry in a box that the reader opens; its button copies it."""
-    return (
-        ":::{admonition} Cite this chapter\n:class: dropdown citation\n\n"
-        f"```bibtex\n{entry}\n```\n:::"
-    )
+    title = _("Cite this chapter")
+    return f":::{{admonition}} {title}\n:class: dropdown citation\n\n```bibtex\n{entry}\n```\n:::"
 
 
 def _author(person: Mapping[str, str]) -> str:

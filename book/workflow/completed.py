@@ -1,4 +1,4 @@
-"""What two prose pages say of other files: counts of the bibliography, and the changelog.
+"""What prose pages say of other files: counts of the bibliography, changelog, licences.
 
 The pages hold a marker where the generated text goes when the site is staged, so that no number is
 typed and nothing is written twice.
@@ -11,9 +11,11 @@ from pathlib import Path
 
 from pybtex.database import Entry, parse_file
 
-from book.workflow import chapters
+from book.workflow import chapters, licences
+from book.workflow.words import _
 
 MARKER = "<!-- completed when the site is staged -->"
+UNRELEASED = "unreleased"
 VERSION = re.compile(r"^## \[(?P<version>[^\]]+)\] - (?P<date>\S+) *$", re.MULTILINE)
 
 
@@ -30,6 +32,7 @@ def completed(documents: Mapping[str, str], root: Path = chapters.ROOT) -> dict[
     written: dict[str, Callable[[Path], str]] = {
         "book/references": counts,
         "book/releases": notes,
+        "book/dependencies": packages,
     }
     return {
         document: documents[document].replace(MARKER, write(root))
@@ -45,14 +48,24 @@ def counts(root: Path = chapters.ROOT) -> str:
     days = sorted(entry.fields["checked_date"] for entry in entries)
     years = sorted(int(entry.fields["year"]) for entry in entries)
     read = sum("stored" in entry.fields["checked_how"] for entry in entries)
-    return (
-        f"There are {len(entries)} works, from {years[0]} to {years[-1]}. {by['doi']} have a DOI, "
-        f"{by['arXiv']} an arXiv number and no DOI, and {by['other']} neither: for these the entry "
-        f"gives the address of the proceedings, of the publisher or of the office that issued it, "
-        f"or an ISBN. They were checked between {days[0]} and {days[-1]}. For {read} of them the "
-        "check names a stored copy that was read, of the work, of its first page or abstract or of "
-        "a record of it; the others rest on independent citations. These numbers are counted from "
-        "the bibliography each time the site is built."
+    return _(
+        "There are {works} works, from {first_year} to {last_year}. {doi} have a DOI, {arxiv} an "
+        "arXiv number and no DOI, and {other} neither: for these the entry gives the address of "
+        "the proceedings, of the publisher or of the office that issued it, or an ISBN. They were "
+        "checked between {first_day} and {last_day}. For {read} of them the check names a stored "
+        "copy that was read, of the work, of its first page or abstract or of a record of it; the "
+        "others rest on independent citations. These numbers are counted from the bibliography "
+        "each time the site is built."
+    ).format(
+        works=len(entries),
+        first_year=years[0],
+        last_year=years[-1],
+        doi=by["doi"],
+        arxiv=by["arXiv"],
+        other=by["other"],
+        first_day=days[0],
+        last_day=days[-1],
+        read=read,
     )
 
 
@@ -63,8 +76,20 @@ def notes(root: Path = chapters.ROOT) -> str:
     return VERSION.sub(_heading, text[first.start() :]).strip() if first else ""
 
 
+def packages(root: Path = chapters.ROOT) -> str:
+    """Return the table of all packages by licence."""
+    return licences.table(root / licences.FILE.relative_to(chapters.ROOT))
+
+
+def releases(root: Path = chapters.ROOT) -> dict[str, str]:
+    """Return the day of each released version that the changelog names."""
+    path = root / "CHANGELOG.md"
+    text = path.read_text("utf-8") if path.exists() else ""
+    return {m["version"]: m["date"] for m in VERSION.finditer(text) if m["date"] != UNRELEASED}
+
+
 def _heading(match: re.Match[str]) -> str:
-    date = "not yet released" if match["date"] == "unreleased" else match["date"]
+    date = "not yet released" if match["date"] == UNRELEASED else match["date"]
     return f"## Edition {match['version']}, {date}"
 
 

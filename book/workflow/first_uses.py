@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from book.workflow.inline import PIECE
 from book.workflow.myst import Block
 from book.workflow.terms import Terms, entries, placed
+from book.workflow.words import _
 
 DOCUMENT = "book/glossary"
+FIRST_USE = _("First used in {where}.")
 HEADING = re.compile(r"#{2,3} +(?P<title>[^\n]+?) *(?=\n|$)")
 MARKUP = re.compile(r"[`{}<>$*_\\\[\]]")
 
@@ -86,7 +88,7 @@ def first_uses(pages: Sequence[Page], terms: Terms) -> dict[str, Section]:
     linked: dict[str, Section] = {}
     named: dict[str, Section] = {}
     for section, text in _prose(pages):
-        for _, term in terms.roles(text):
+        for _at, term in terms.roles(text):
             linked.setdefault(term, section)
         for use in terms.uses(PIECE.sub(_shown, text)):
             named.setdefault(use.term, section)
@@ -139,9 +141,9 @@ def _mark(pages: Sequence[Page], sections: set[Section]) -> dict[Section, str]:
 def _line(page: Page, section: Section, label: str | None) -> str:
     """Return the line of an entry."""
     if label is None:
-        return f"First used in {{doc}}`{page.title} </{page.document}>`."
-    where = "" if MARKUP.search(section.title) else f": {section.title}"
-    return f"First used in {{ref}}`{page.title}{where} <{label}>`."
+        return FIRST_USE.format(where=f"{{doc}}`{page.title} </{page.document}>`")
+    title = "" if MARKUP.search(section.title) else f": {section.title}"
+    return FIRST_USE.format(where=f"{{ref}}`{page.title}{title} <{label}>`")
 
 
 def _shown(match: re.Match[str]) -> str:

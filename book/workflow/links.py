@@ -1,14 +1,19 @@
 """Ask, once a week, whether the addresses that the built pages link to still answer.
 
 ``python -m book.workflow.links --profile fast``. An address is broken where its host is unknown or
-says that the page is gone; a host that refuses robots, or is out of order, is "cannot tell".
+says that the page is gone; a host that refuses robots, or is out of order, is "cannot tell". Each
+host is asked one question at a time, with a pause, and no sooner again than it says.
 """
 
 import argparse
 import concurrent.futures
+import http.client
+import socket
+import string
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
@@ -20,7 +25,9 @@ from medlib import paths
 
 AGENT = "Mozilla/5.0 (link check of an open book)"
 GONE = {404, 410}
-WAIT = 5  # seconds before the second try
+BUSY = {429, 503}  # "too many requests", "out of service": worth a second try
+WAIT, LONGEST = 5, 60  # seconds before the second try: where the host names none, and at most
+PAUSE = 1  # seconds between two questions to one host
 PLACEHOLDER = "set--me"
 
 
@@ -56,18 +63,43 @@ def collect(folder: Path) -> dict[str, list[str]]:
 
 
 def answer(address: str, timeout: float = 20, tries: int = 2) -> str:
-    """Ask for an address and return ``ok``, ``broken: ...`` or ``cannot tell: ...``."""
-    request = urllib.request.Request(address, headers={"User-Agent": AGENT})
+    """Ask for an address and return ``ok``, ``broken: ...`` or ``cannot tell: ...``.
+
+    Parameters
+    ----------
+    address : str
+        The address; redirections are followed.
+    timeout : float
+        Seconds without an answer after which the host counts as out of order.
+    tries : int
+        How often a host that is busy or out of order is asked.
+    """
     try:
+        request = urllib.request.Request(quoted(address), headers={"User-Agent": AGENT})
         with urllib.request.urlopen(request, timeout=timeout):
             return "ok"
     except urllib.error.HTTPError as error:
-        return f"{'broken' if error.code in GONE else 'cannot tell'}: {error.code}"
-    except (OSError, ValueError) as error:
-        if tries > 1:
-            time.sleep(WAIT)
-            return answer(address, timeout, tries - 1)
-        return f"broken: {getattr(error, 'reason', error)}"
+        said = f"{'broken' if error.code in GONE else 'cannot tell'}: {error.code}"
+        wait = _seconds(error.headers.get("Retry-After")) if error.code in BUSY else None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        gone = isinstance(reason, socket.gaierror) or isinstance(error, ValueError)
+        said = f"{'broken' if gone else 'cannot tell'}: {reason}"
+        wait = WAIT if isinstance(error, OSError) else None
+    if wait is None or tries < 2:
+        return said
+    time.sleep(wait)
+    return answer(address, timeout, tries - 1)
+
+
+def quoted(address: str) -> str:
+    """Return an address in the characters that are sent; what is escaped already stays."""
+    return urllib.parse.quote(address, safe=string.punctuation)
+
+
+def _seconds(told: str | None) -> float:
+    """Return how long to wait: what a busy host tells, which may also be a date, within limits."""
+    return min(float(told), LONGEST) if told and told.isdigit() else WAIT
 
 
 def ask_all(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -76,8 +108,17 @@ def ask_all(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
     for address in addresses:
         hosts.setdefault(urlsplit(address).netloc, []).append(address)
     with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
-        for answers in pool.map(lambda many: [(a, answer(a)) for a in many], hosts.values()):
+        for answers in pool.map(_ask_host, hosts.values()):
             yield from answers
+
+
+def _ask_host(addresses: list[str]) -> list[tuple[str, str]]:
+    """Ask one host for all its addresses, without haste."""
+    told = []
+    for address in addresses:
+        told.append((address, answer(address)))
+        time.sleep(PAUSE)
+    return told
 
 
 def ours(address: str) -> bool:

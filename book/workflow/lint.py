@@ -62,7 +62,13 @@ NAMED_NUMBER = re.compile(
 )
 CLAIM_ROLE = re.compile(r"\{claim\}`([^`]*)`")
 MEASURED_ROLE = re.compile(r"\{measured\}`([^`]*)`")
-EMPTY_ALT = re.compile(r"!\[\s*\]\(")
+PICTURE = re.compile(r"!\[(?P<alt>[^\]]*)\]\(")
+FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|webp|gif)\b", re.IGNORECASE)
+SAID_ANYWAY = re.compile(
+    r"(an? |the )?(image|picture|figure|graphic|photo)s? (of|show)", re.IGNORECASE
+)
+LEAST_WORDS = 5  # of an alt text; fewer name a picture, and do not say what is to be seen
+REPEATED = 0.9  # share of an alt text's words that its caption holds too
 
 
 @dataclass(frozen=True, order=True)
@@ -123,6 +129,7 @@ def lint(root: Path = ROOT) -> list[Finding]:
         text = path.read_text("utf-8")
         found += _located(path, root, _check_roles(text, 1, claims))
         found += _located(path, root, _check_comments(text, 1))
+        found += _located(path, root, _check_pictures(text, 1))
     found += _located(file, root, _unrecorded(root, file, claims, recorded))
     return sorted(found)
 
@@ -136,7 +143,7 @@ def check_chapter(
         if cell.node.cell_type == "markdown":
             yield from _check_roles(cell.text, cell.line, claims)
             yield from _check_comments(cell.text, cell.line)
-            yield from _check_pictures(cell)
+            yield from _check_pictures(cell.text, cell.line)
         else:
             yield from _check_figure_cell(cell)
     yield from check_decimals(cells)
@@ -271,18 +278,26 @@ def _blank(text: str) -> str:
     return re.sub(r"[^\n]", " ", text)
 
 
-def _check_pictures(cell: Cell) -> Iterator[tuple[int, str]]:
-    """Find pictures of Markdown cells without alt text, and figures without a caption."""
-    for match in EMPTY_ALT.finditer(cell.text):
-        yield cell.line_of(match.start()), "picture without alt text: ![what it shows](...)"
-    for line, block in _all_blocks(cell.text, cell.line):
+def _check_pictures(text: str, line: int) -> Iterator[tuple[int, str]]:
+    """Find pictures whose alt text says nothing, and figures without a caption."""
+    for match in PICTURE.finditer(_without_literal_blocks(text)):
+        at = line + text.count("\n", 0, match.start())
+        if not match["alt"].strip():
+            yield at, "picture without alt text: ![what it shows](...)"
+        elif fault := _alt_fault(match["alt"]):
+            yield at, f"picture: {fault}"
+    for at, block in _all_blocks(text, line):
         directive = block.directive
         if directive is None or directive.name not in {"figure", "image"}:
             continue
-        if not directive.options.get("alt", "").strip():
-            yield line, f"{directive.name} {directive.argument} has no :alt: text"
+        what = f"{directive.name} {directive.argument}"
+        alt = directive.options.get("alt", "").strip()
+        if not alt:
+            yield at, f"{what} has no :alt: text"
+        elif fault := _alt_fault(alt, directive.body):
+            yield at, f"{what}: {fault}"
         if directive.name == "figure" and not directive.body.strip():
-            yield line, f"figure {directive.argument} has no caption"
+            yield at, f"{what} has no caption"
 
 
 def _check_figure_cell(cell: Cell) -> Iterator[tuple[int, str]]:
@@ -292,9 +307,31 @@ def _check_figure_cell(cell: Cell) -> Iterator[tuple[int, str]]:
     if not (figure or image or _draws(cell)):
         return
     wanted = (("figure", "name", figure), ("figure", "caption", figure), ("image", "alt", image))
-    for group, key, entry in wanted:
-        if not str(entry.get(key) or "").strip():
-            yield cell.line, f"figure cell without mystnb: {group}: {key}"
+    missing = [
+        (group, key) for group, key, entry in wanted if not str(entry.get(key) or "").strip()
+    ]
+    for group, key in missing:
+        yield cell.line, f"figure cell without mystnb: {group}: {key}"
+    if ("image", "alt") not in missing:
+        fault = _alt_fault(str(image["alt"]), str(figure.get("caption", "")))
+        if fault:
+            yield cell.line, f"figure cell: {fault}"
+
+
+def _alt_fault(alt: str, caption: str = "") -> str:
+    """Say why an alt text tells nothing to a reader who does not see the picture; else be empty."""
+    words, known = (set(re.findall(r"\w+", each.lower())) for each in (alt, caption))
+    if FILE_NAME.search(alt):
+        return f"the alt text {alt!r} is a file name: say what is to be seen"
+    if SAID_ANYWAY.match(alt.strip()):
+        return (
+            "the alt text begins with what screen readers say anyway: begin with what is to be seen"
+        )
+    if len(re.findall(r"\w+", alt)) < LEAST_WORDS:
+        return f"the alt text {alt!r} is too short: say what is to be seen"
+    if words and len(words & known) >= REPEATED * len(words):
+        return "the alt text repeats the caption: say what is to be seen"
+    return ""
 
 
 def _draws(cell: Cell) -> bool:

@@ -1,5 +1,7 @@
 """`make lock`: lock.txt, the exact archives (sha256) of the nightly and the release builds.
 
+It also writes down the licence that each installed package states (`book/workflow/licences.py`).
+
 pip resolves the install without installing anything and reports which archives it would take, with
 their digests. The lock is for one Python and one platform, named in its first lines; `make book`
 and `make test` use `constraints.txt`, which is for all.
@@ -15,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from book.workflow import licences
 from book.workflow.chapters import ROOT
 from medlib.errors import MedlibError
 
@@ -99,11 +102,13 @@ def main() -> int:
     print(f"Resolving for Python {platform.python_version()} (nothing is installed) ...")
     try:
         text = lock_text(resolve())
+        known = licences.survey(licences.pinned((ROOT / "constraints.txt").read_text("utf-8")))
     except MedlibError as error:
         print(f"make lock: {error}", file=sys.stderr)
         return 2
     (ROOT / "lock.txt").write_text(text, encoding="utf-8")
-    print(f"lock.txt: {text.count('--hash')} archives")
+    licences.FILE.write_text(licences.to_csv(known), encoding="utf-8")
+    print(f"lock.txt: {text.count('--hash')} archives; {licences.FILE.name}: {len(known)} licences")
     return 0
 
 

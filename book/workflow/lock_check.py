@@ -52,6 +52,7 @@ DOORS = {
     "medlib.data.loading.load": "leaves the test labels behind",
     "medlib.data.status.data_status": "hashes files",
     "medlib.data.volumes.read_npz_volume": "reads one volume of a reader's own; refuses labels",
+    "medlib.data.checksums.check_stored": "compares checksums of a zip file; hands out nothing",
     "medlib.data.commands.add_parser": "the command `medlib data`: prints what is here",
     "medlib.data.commands.cli": "the command `medlib data`: prints what is here",
 }

@@ -375,6 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=WORKERS, help="1 or 2 processes")
     parser.add_argument("--list", action="store_true", help="print states and estimates")
     parser.add_argument("--report", action="store_true", help="print the scores of finished jobs")
+    parser.add_argument("--executor", type=Path, help="hand them to a cluster: cluster/slurm")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.job:
@@ -383,6 +384,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.list or arguments.report:
         print("\n".join(table(jobs) if arguments.list else report(jobs)))
         return 0
+    if arguments.executor:
+        from book.workflow.long_cluster import submit
+
+        return submit(jobs, arguments.executor)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with exclusive(paths.build_dir("long") / "runner.lock", "the long runs are at work already"):
         runner = Runner(jobs, workers=arguments.workers, minutes=arguments.limit)

@@ -1,11 +1,12 @@
 """Run a command's main function with one-line errors instead of tracebacks."""
 
 import errno
-import sys
 from collections.abc import Callable
 
+from medlib.commands.common import say
 from medlib.errors import MedlibError
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL = "the disk is full{where}: free some space and run it again; finished chapters are kept"
 
 
@@ -20,14 +21,26 @@ def plainly(name: str, main: Callable[[], int]) -> int:
     try:
         return main()
     except MedlibError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        say(f"{name}: {error}")
         return 2
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno is None:  # no answer of the operating system: a bug
             raise
-        where = f" (while writing {error.filename})" if error.filename else ""
-        print(f"{name}: {FULL.format(where=where)}", file=sys.stderr)
+        say(f"{name}: {_of_the_system(error)}")
         return 2
     except KeyboardInterrupt:
         print(f"\n{name}: stopped by you; finished chapters are kept, run it again to go on")
         return 130
+
+
+def _of_the_system(error: OSError) -> str:
+    """Put what the operating system refused into a sentence with a remedy."""
+    if error.errno in FULL_DISK:
+        where = f" (while writing {error.filename})" if error.filename else ""
+        return FULL.format(where=where)
+    where = f" {error.filename}" if error.filename else ""
+    return (
+        f"cannot read or write{where}: {error.strerror}. Where the folder is read-only or another "
+        "user's, copy the checkout to one of your own, or set MEDLIB_BUILD and MEDLIB_CACHE to "
+        "folders that you may write to"
+    )

@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from book.workflow import chapters, source, terms
 from book.workflow.compendium import resolve
 from book.workflow.myst import Block, blocks
+from book.workflow.words import _, ngettext
 from medlib.errors import MedlibError
 
 WORDS_A_MINUTE = 238  # silent reading of English non-fiction, Brysbaert 2019
@@ -184,9 +185,9 @@ def line(reading: Reading, *, linked: bool) -> str:
     """
     minutes = [_rounded(each) for each in reading.load.minutes]
     return _shown(
-        f"About {minutes[0]} minutes to read",
+        _("About {minutes} minutes to read").format(minutes=minutes[0]),
         *_more(minutes, reading.load),
-        f"level {reading.level} of {LEVELS}",
+        _("level {level} of {levels}").format(level=reading.level, levels=LEVELS),
         linked=linked,
     )
 
@@ -242,15 +243,13 @@ def path_line(path: Sequence[Reading]) -> str:
     load = sum((each.load for each in path), Load())
     hours = [max(1, round(each / 60)) for each in load.minutes]
     return _shown(
-        _counted(len(path), "chapter"),
-        f"about {_counted(hours[0], 'hour')} to read",
+        ngettext("{number} chapter", "{number} chapters", len(path)).format(number=len(path)),
+        ngettext("about {number} hour to read", "about {number} hours to read", hours[0]).format(
+            number=hours[0]
+        ),
         *_more(hours, load),
         linked=False,
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def _numbered(numbers: str, found: Mapping[str, Reading]) -> Iterator[str]:
@@ -311,20 +310,22 @@ def _rounded(minutes: float) -> int:
 def _more(times: list[int], load: Load) -> Iterator[str]:
     """Yield the times with code and with exercises, where a page has any."""
     if load.lines and times[1] > times[0]:
-        yield f"{times[1]} with the code"
+        yield _("{time} with the code").format(time=times[1])
     if load.by_hand + load.in_code:
-        yield f"{times[2]} with the exercises"
+        yield _("{time} with the exercises").format(time=times[2])
 
 
 def _shown(*pieces: str, linked: bool) -> str:
     """Return the pieces as one line in a box of its own, which the style sheet makes small."""
-    how = f" ({{ref}}`how this is counted <{LABEL}>`)" if linked else ""
+    counted = _("how this is counted")
+    how = f" ({{ref}}`{counted} <{LABEL}>`)" if linked else ""
     return f":::{{container}} reading-line\n{' · '.join(pieces)}{how}\n:::"
 
 
 def _table(found: Mapping[str, Reading]) -> Iterator[str]:
     """Yield the table of all chapters, in MyST."""
-    yield "| Chapter | Text | With code | With exercises | Level |"
+    heads = (_("Chapter"), _("Text"), _("With code"), _("With exercises"), _("Level"))
+    yield f"| {' | '.join(heads)} |"
     yield "|---|--:|--:|--:|:-:|"
     for document, each in found.items():
         ending = ".ipynb" if document.startswith("notebooks/") else ".md"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from book.workflow import chapters
+from book.workflow import chapters, numerics, stress
 from medlib import paths, results, tolerance, verify
 from medlib.claims import Claim, format_number, read_claims
 from medlib.profiles import PROFILES
@@ -68,6 +68,7 @@ def reproducibility(report: verify.Report) -> Iterator[str]:
     yield from ("## Re-scoring", "", *_rescoring(report), "")
     yield from ("## Looks at the test splits", "", *_accesses({**edition, **run}), "")
     yield from ("## Tolerances", "", *_tolerances(report.profile, edition), "")
+    yield from ("## What other arithmetic moves", "", *_arithmetic(stress.PUBLISHED), "")
     yield from ("## What this report can and cannot tell", "", *LIMITS, "")
     yield from ("## Repeat it", "", *COMMANDS)
 
@@ -265,6 +266,47 @@ def _environments(path: Path) -> Iterator[str]:
     names = sorted({name for doc in document["chapters"].values() for name in doc["environments"]})
     listed = ", ".join(f"`{name}`" for name in names)
     yield f"The numeric spread was measured with the same seeds in these environments: {listed}."
+
+
+def _arithmetic(folder: Path) -> Iterator[str]:
+    """Yield what two threads and bfloat16 moved, and each claim that they moved too far."""
+    document = results.read_json(folder / numerics.FILE)
+    if document is None:
+        yield "It was not measured yet (`python -m book.workflow.numerics`)."
+        return
+    rows = document["rows"]
+    yield (
+        "Some chapters were executed again with the same seeds in other arithmetic: with two "
+        f"threads (`{numerics.THREADS}`), and with trainings in mixed precision, as on a GPU "
+        f"(`{numerics.HALF}`). A claim may move as far as other instruction sets move such claims; "
+        "where that was not measured, as far as other seeds do. Nobody knows how far where "
+        "neither has a tolerance. The tolerances themselves take nothing from this table."
+    )
+    yield ""
+    head = ("Arithmetic", "Chapter", "Claims", "Moved", "Further than they may", "Nobody knows")
+    yield from pipe_table(head, numerics.summary(rows))
+    yield ""
+    yield from _moved_too_far([row for row in rows if row["value"] is not None])
+    lost = sorted({f"`{row['claim']}`: {row['reason']}" for row in rows if row["value"] is None})
+    if lost:
+        yield from ("", f"Without a value in one of the runs: {'; '.join(lost)}.")
+    yield from ("", f"Measured on {document['machine']}, {document['date']}.")
+
+
+def _moved_too_far(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    outside = [row for row in rows if numerics.is_outside(row)]
+    if not outside:
+        yield "No claim that has a tolerance moved further than it."
+        return
+    head = ("Arithmetic", "Claim", "Moved to", "Published", "May move by")
+    numbers = ("value", "published", "tolerance")
+    yield from pipe_table(
+        head,
+        (
+            (row["environment"], f"`{row['claim']}`", *(_number(row[key]) for key in numbers))
+            for row in outside
+        ),
+    )
 
 
 def _status_row(

@@ -1,15 +1,18 @@
 """Build the site from the stage folder with Jupyter Book's own Sphinx call, warnings as errors."""
 
 import argparse
+import functools
 import sys
+from pathlib import Path
 
+from book.workflow import clocks, reading, translation
 from book.workflow.plainly import plainly
-from book.workflow.stage import stage
+from book.workflow.stage import ROOT, stage
 from medlib import paths
 
 
 def build(profile: str, *, partial: bool = False) -> int:
-    """Stage and build the site of a profile into ``_build/<profile>/html``.
+    """Stage and build the site of a profile into ``_build/<profile>/html``, then its translations.
 
     Parameters
     ----------
@@ -24,21 +27,30 @@ def build(profile: str, *, partial: bool = False) -> int:
     int
         0, or 1 where Sphinx warned or failed; the pages are written in any case.
     """
+    readings = reading.survey(ROOT)
+    run = functools.partial(_run, partial=partial)
+    folder = paths.build_dir(profile)
+    failed = run(stage(profile, readings), folder / "html", folder / "doctrees")
+    return failed | translation.build(profile, run, readings)
+
+
+def _run(source: Path, target: Path, doctrees: Path, *, partial: bool) -> int:
+    """Build one staged folder; return 1 where Sphinx warned or failed."""
     from jupyter_book.sphinx import build_sphinx
 
-    target = stage(profile)
-    folder = paths.build_dir(profile)
+    clocks.set_back([source])
+    clocks.forget_if_ahead(doctrees)
     status = build_sphinx(
+        str(source),
         str(target),
-        str(folder / "html"),
-        path_config=str(target / "_config.yml"),
+        path_config=str(source / "_config.yml"),
         noconfig=True,
         confoverrides={
-            "external_toc_path": str(target / "_toc.yml"),
+            "external_toc_path": str(source / "_toc.yml"),
             "latex_individualpages": False,
             "nitpicky": not partial,
         },
-        doctreedir=str(folder / "doctrees"),
+        doctreedir=str(doctrees),
         warningiserror=not partial,
         keep_going=True,
         quiet=True,

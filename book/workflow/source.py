@@ -6,10 +6,33 @@ from pathlib import Path
 import jupytext
 from nbformat import NotebookNode
 
+from medlib.errors import MedlibError
+
 
 def read(path: Path) -> NotebookNode:
-    """Read a chapter's MyST source as a notebook node."""
-    return jupytext.read(path, fmt="md:myst")
+    """Read a chapter's MyST source as a notebook node.
+
+    Raises
+    ------
+    MedlibError
+        Where it is no MyST, or its code is no Python.
+    """
+    try:
+        notebook = jupytext.read(path, fmt="md:myst")
+        ast.parse(code(notebook), path.name)
+    except OSError:
+        raise
+    except SyntaxError as error:
+        line = (error.text or "").strip()[:80]
+        raise MedlibError(f"{path} holds code that is no Python ({error.msg}): {line}") from error
+    except Exception as error:  # jupytext and the parsers below it raise anything
+        raise MedlibError(f"{path} cannot be read as a chapter ({first_line(error)})") from error
+    return notebook
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says in a few words, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "")[:160] or type(error).__name__
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:

@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -22,8 +23,9 @@ from book.workflow import (
     chapters,
     citing,
     completed,
-    explorer_links,
+    estimate,
     first_uses,
+    page_links,
     reading,
     report,
     solutions_page,
@@ -31,42 +33,58 @@ from book.workflow import (
     stress,
 )
 from medlib import paths
+from medlib.errors import MedlibError
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("medlib_api", "medlib_claims", "medlib_explorer", "medlib_site", "medlib_finder")
+EXTENSIONS = (
+    "medlib_api",
+    "medlib_claims",
+    "medlib_explorer",
+    "medlib_site",
+    "medlib_finder",
+    "medlib_try",
+    "medlib_languages",
+)
 # Lists of words, of works and of links, in which every term stands sooner or later.
 WITHOUT_TERMS = {first_uses.DOCUMENT, "book/index", "book/references"}
 PROSE = (".md", ".bib", ".svg", ".png", ".js", ".css", ".html", ".txt", ".json", ".woff2", ".ico")
 
 
-def stage(profile: str) -> Path:
+def stage(profile: str, readings: Mapping[str, reading.Reading] | None = None) -> Path:
     """Bring ``_build/<profile>/site-src`` up to date and return it.
 
     Parameters
     ----------
     profile : str
         Whose run the pages show. A chapter that was never executed in it shows its source.
+    readings : mapping of str to Reading, optional
+        The chapters, where `book.workflow.reading.survey` has counted them already.
     """
     build = paths.build_dir(profile)
     target = build / "site-src"
     generated = build / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     pages = [*report.write_pages(profile, generated), *appendix.write_pages(generated)]
-    readings = reading.survey(ROOT)
+    readings = reading.survey(ROOT) if readings is None else readings
     lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
     ends = _ends()
     wanted = dict(_files(profile, pages, lines, ends))
     texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
     texts |= completed.completed(texts)
-    texts |= stress.filled(texts)
+    texts |= stress.filled(texts) | estimate.filled(texts)
     texts |= {
         name: f"{text.rstrip()}\n\n{ends[name]}\n" for name, text in texts.items() if ends.get(name)
     }
     wanted |= {f"{n}.md": _timed(n, text, lines, readings) for n, text in texts.items()}
+    bring(target, wanted)
+    return target
+
+
+def bring(target: Path, wanted: Mapping[str, bytes]) -> None:
+    """Make a folder hold some files and no others, and touch only those that differ."""
     for relative, content in wanted.items():
         _write(target / relative, content)
     _remove_others(target, set(wanted))
-    return target
 
 
 def _ends() -> dict[str, str]:
@@ -84,7 +102,7 @@ def _files(
     profile: str, pages: list[Path], lines: Mapping[str, str], ends: Mapping[str, str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
-    yield "_config.yml", _config(profile)
+    yield "_config.yml", dumped(config(profile))
     yield "_toc.yml", (ROOT / "_toc.yml").read_bytes()
     for path in sorted((ROOT / "book").rglob("*")):
         inside = path.relative_to(ROOT / "book")
@@ -92,14 +110,14 @@ def _files(
             yield f"book/{inside.as_posix()}", path.read_bytes()
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
-    notebooks = {each.document: _executed(each, profile) for each in chapters.chapters()}
+    notebooks = {each.document: executed(each, profile) for each in chapters.chapters()}
     yield from _with_terms(notebooks)
     found = report.verdicts(profile)
     for chapter in chapters.chapters():
         counts = Counter(item.status for item in found if item.chapter == chapter.stem)
         below = "\n\n".join(filter(None, (lines.get(chapter.document), banners.badge(counts))))
         end = ends.get(chapter.document, "")
-        content = _notebook(notebooks[chapter.document], chapter, profile, below, end)
+        content = notebook_page(notebooks[chapter.document], chapter, profile, below, end)
         yield f"notebooks/{chapter.stem}.ipynb", content
 
 
@@ -138,20 +156,23 @@ def _page(document: str, cells: dict[str, list[NotebookNode]]) -> first_uses.Pag
     return first_uses.Page(document, title, texts)
 
 
-def _config(profile: str) -> bytes:
+def config(profile: str) -> dict[str, Any]:
     """Return the configuration with what only this run knows."""
-    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    config["repository"]["url"] = chapters.repository_url()
-    config["sphinx"]["local_extensions"] = {
-        name: str(ROOT / "book" / "_ext") for name in EXTENSIONS
-    }
-    config["sphinx"]["config"] |= {
-        "html_baseurl": f"{chapters.site_url(config['repository']['url'])}/",
+    found = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    found["repository"]["url"] = chapters.repository_url()
+    found["sphinx"]["local_extensions"] = {name: str(ROOT / "book" / "_ext") for name in EXTENSIONS}
+    found["sphinx"]["config"] |= {
+        "html_baseurl": f"{chapters.latest_url(found['repository']['url'])}/",
         "medlib_profile": profile,
         "medlib_build_dir": str(paths.build_dir(profile)),
         "medlib_published_dir": str(ROOT / "results"),
     }
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+    return found
+
+
+def dumped(settings: Mapping[str, Any]) -> bytes:
+    """Return settings as a file of YAML, in their order."""
+    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True).encode()
 
 
 def _timed(
@@ -162,13 +183,25 @@ def _timed(
     return (reading.with_line(text, lines[document]) if document in lines else text).encode()
 
 
-def _executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
+def executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
     """Return the executed chapter, or its source where it was not executed."""
     executed = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
-    return jupytext.read(executed) if executed.exists() else source.read(chapter.source)
+    if not executed.exists():
+        return source.read(chapter.source)
+    try:
+        notebook = jupytext.read(executed)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:  # of a damaged file, anything
+        raise MedlibError(
+            f"{executed} is no notebook, or is damaged ({source.first_line(error)}): delete it and "
+            f"stamps/{chapter.stem}.json beside its folder, and run make book again"
+        ) from error
+    return notebook
 
 
-def _notebook(
+def notebook_page(
     notebook: NotebookNode, chapter: chapters.Chapter, profile: str, line: str = "", end: str = ""
 ) -> bytes:
     """Return a chapter's page with its number, its banners, the card of its run and its citation.
@@ -180,8 +213,7 @@ def _notebook(
     _number(notebook, chapter.number, below)
     if solutions_page.DOCUMENT in chapters.contents():
         _link_solutions(notebook, chapter)
-    if explorer_links.DOCUMENT in chapters.contents():
-        _link_explorer(notebook, chapter.stem)
+    _link_pages(notebook, chapter.stem)
     if stamp.get("status") == "missing-data":
         _hide_errors(notebook)
     for name, text in (("run-card", banners.card(stamp, chapter.stem)), ("page-end", end)):
@@ -208,11 +240,12 @@ def _link_solutions(notebook: NotebookNode, chapter: chapters.Chapter) -> None:
             cell.source = solutions_page.with_link(cell.source, chapter)
 
 
-def _link_explorer(notebook: NotebookNode, stem: str) -> None:
-    """Lead from a chapter about thresholds to the page where a reader moves one."""
+def _link_pages(notebook: NotebookNode, stem: str) -> None:
+    """Lead from a chapter to the pages where a reader tries what it explains."""
+    documents = chapters.contents()
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = explorer_links.with_link(cell.source, stem)
+            cell.source = page_links.with_links(cell.source, stem, documents)
 
 
 def _hide_errors(notebook: NotebookNode) -> None:

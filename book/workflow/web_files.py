@@ -16,8 +16,9 @@ from xml.etree import ElementTree as Xml
 import yaml
 from markdown_it import MarkdownIt
 
-from book.workflow import changed
-from book.workflow.completed import VERSION
+from book._ext.site_policy import meta as policy
+from book.workflow import catalogues, changed, languages
+from book.workflow.completed import UNRELEASED, VERSION
 from medlib.errors import MedlibError
 
 SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -26,6 +27,7 @@ ADDRESS = re.compile(r"[a-z0-9-]+(?:/[a-z0-9-]+)*")
 RELEASES = "book/releases"
 LOST = "404.html"
 FEED = "releases.xml"
+MAP = "sitemap.xml"
 
 LOOK = """
   :root { color-scheme: light; --paper: #ffffff; --ink: #1d2125; --link: #0b5ea8; }
@@ -49,7 +51,7 @@ NOT_FOUND = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+$policy<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <link rel="icon" href="data:,">
 <title>No page has this address: $title</title>
@@ -60,11 +62,12 @@ NOT_FOUND = Template("""<!DOCTYPE html>
 <article>
 <h1>No page has this address</h1>
 <p>It may have moved, or the address has a slip. Search the book:</p>
-<form action="$url/search.html" data-to="search.html" role="search">
+<form action="$url/${inside}search.html" data-to="${inside}search.html" role="search">
 <input type="search" name="q" aria-label="Search the book">
 <button>Search</button>
 </form>
-<p>Or go to <a href="$url/$home" data-to="$home">the first page of <em>$title</em></a>,
+<p>Or go to
+<a href="$url/$inside$home" data-to="$inside$home">the first page of <em>$title</em></a>,
 which leads to all others.</p>
 </article>
 </main>
@@ -82,13 +85,13 @@ if (mode === "light" || mode === "dark") document.documentElement.dataset.theme 
 </html>
 """)
 
-MOVED = Template("""<!DOCTYPE html>
+FORWARD = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Moved: $old</title>
-<link rel="canonical" href="$url/$new.html">
+$policy<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<link rel="canonical" href="$address">
 <link rel="icon" href="data:,">
 <meta http-equiv="refresh" content="0; url=$link">
 <style>$look</style>
@@ -96,17 +99,17 @@ MOVED = Template("""<!DOCTYPE html>
 <body>
 <main>
 <article>
-<h1>Moved: $old</h1>
+<h1>$title</h1>
 <p>This page has <a href="$link">a new address</a>.</p>
 </article>
 </main>
-<script>location.replace("$link" + location.hash);</script>
+<script>location.replace("$link" + location.search + location.hash);</script>
 </body>
 </html>
 """)
 
 
-def not_found(url: str, title: str, home: str) -> str:
+def not_found(url: str, title: str, home: str, inside: str = "") -> str:
     """Return the page for addresses that do not exist.
 
     Parameters
@@ -116,10 +119,13 @@ def not_found(url: str, title: str, home: str) -> str:
     title : str
         Title of the book.
     home : str
-        Address of its first page below the site.
+        Address of its first page, and
+    inside : str
+        folder with a last slash, below the site, that holds this page and the search.
     """
+    title, path = html.escape(title), urlsplit(url).path
     return NOT_FOUND.substitute(
-        url=url, title=html.escape(title), home=home, path=urlsplit(url).path, look=LOOK
+        url=url, title=title, home=home, inside=inside, path=path, look=LOOK, policy=policy()
     )
 
 
@@ -152,7 +158,24 @@ def moved(path: Path, documents: Iterable[str]) -> dict[str, str]:
 def redirect(old: str, new: str, url: str) -> str:
     """Return the page at an old address: it leads on, with or without scripts."""
     link = "../" * old.count("/") + f"{new}.html"
-    return MOVED.substitute(old=old, new=new, link=link, url=url, look=LOOK)
+    return forward(f"Moved: {old}", link, f"{url}/{new}.html")
+
+
+def forward(title: str, link: str, address: str) -> str:
+    """Return a page that leads to another one, with or without scripts.
+
+    Parameters
+    ----------
+    title : str
+        What the page says until the browser has gone on.
+    link : str
+        Way to the other page.
+    address : str
+        Its whole address, for search engines.
+    """
+    return FORWARD.substitute(
+        title=html.escape(title), link=link, address=address, look=LOOK, policy=policy()
+    )
 
 
 def sitemap(documents: Iterable[str], url: str, days: Mapping[str, str]) -> str:
@@ -173,6 +196,14 @@ def sitemap(documents: Iterable[str], url: str, days: Mapping[str, str]) -> str:
         Xml.SubElement(entry, "loc").text = f"{url}/{document}.html"
         if f"{document}.md" in days:
             Xml.SubElement(entry, "lastmod").text = days[f"{document}.md"]
+    return _written(root)
+
+
+def sitemap_index(addresses: Iterable[str]) -> str:
+    """Return the list of several maps, one for each language, sorted."""
+    root = Xml.Element("sitemapindex", xmlns=SITEMAP)
+    for address in sorted(addresses):
+        Xml.SubElement(Xml.SubElement(root, "sitemap"), "loc").text = address
     return _written(root)
 
 
@@ -205,7 +236,7 @@ def feed(changelog: str, url: str, title: str) -> str:
 
 def _add_edition(channel: Xml.Element, version: str, date: str, notes: str, url: str) -> None:
     """Add one edition; before its release it has no date and a name that readers see change."""
-    released = date != "unreleased"
+    released = date != UNRELEASED
     item = Xml.SubElement(channel, "item")
     Xml.SubElement(item, "title").text = f"Edition {version}" + ("" if released else ", to come")
     Xml.SubElement(item, "link").text = f"{url}/{RELEASES}.html"
@@ -245,9 +276,15 @@ def beside(documents: Iterable[str], url: str, title: str, home: str, root: Path
     changelog = root / "CHANGELOG.md"
     notes = changelog.read_text("utf-8") if changelog.exists() else ""
     old = moved(root / "book" / "moved.yml", known)
+    days = changed.days(root)
+    for each in languages.LANGUAGES:
+        for page in languages.pages(each, root):
+            catalogue = catalogues.file_of(each.code, page, root).relative_to(root).as_posix()
+            known.append(f"{each.folder}/{page}")
+            days |= {f"{known[-1]}.md": days[catalogue]} if catalogue in days else {}
     return {
         LOST: not_found(url, title, home),
-        "sitemap.xml": sitemap(known, url, changed.days(root)),
+        MAP: sitemap(known, url, days),
         FEED: feed(notes, url, title),
         **{f"{each}.html": redirect(each, new, url) for each, new in old.items()},
     }

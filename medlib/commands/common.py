@@ -1,13 +1,20 @@
 """What the commands share: how help looks, how tables and JSON are printed, options read."""
 
 import argparse
+import contextlib
+import fcntl
 import json
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from medlib.errors import MedlibError
 
+ORDERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1e\x85\u2028\u2029]\s*")
 EXIT_CODES = "exit codes: 0 done, 2 an error that the message explains, 130 stopped by Ctrl-C"
 EXIT_CODES_SKIPPED = (
     "exit codes: 0 done, 1 some file was skipped (each is named), 2 an error that the message\n"
@@ -59,6 +66,39 @@ def add_command(
     return parser
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second command out of the folder that this one writes to.
+
+    The lock is held on the folder itself and ends with the process, also where that is killed.
+
+    Raises
+    ------
+    MedlibError
+        Where another command is at work there.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise MedlibError(
+            f"another command is writing to {folder}: wait for it, or choose another folder"
+        ) from None
+    except OSError:  # cannot be written, which the command itself says; or no locks there
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(handle)
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # where nothing was written
+
+
 def print_json(found: object) -> None:
     """Print one JSON document; numbers that are none (NaN) become null."""
     text = json.dumps(found, ensure_ascii=False)
@@ -76,9 +116,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         print("  ".join(cells).rstrip())
 
 
+def one_line(text: object) -> str:
+    r"""Return a text for a terminal: one line, and nothing in it that a terminal would obey.
+
+    Names of files, cells of tables and answers of servers are other people's words.
+
+    Examples
+    --------
+    >>> one_line("a\nb \x1b[2J")
+    'a b ?[2J'
+    """
+    return ORDERS.sub("?", BREAKS.sub(" ", str(text).strip()))
+
+
 def say(text: str) -> None:
     """Print a line for a person on stderr, so that stdout stays for the result."""
-    print(text, file=sys.stderr)
+    print(one_line(text), file=sys.stderr)
 
 
 def positive(text: str) -> int:
@@ -125,4 +178,4 @@ def _value(text: str) -> object:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else one_line(value)

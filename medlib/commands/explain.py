@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from medlib.commands.common import (
     EXIT_CODES_SKIPPED,
     add_command,
+    one_line,
     print_json,
     read_options,
     say,
@@ -98,7 +99,8 @@ def explain(args: argparse.Namespace) -> int:
         print_json({"method": args.method, "results": written, "skipped": skipped})
     else:
         for one in written:
-            print(f"{one['map']}: {one['target']}, probability {one['probability']:.3f}")
+            shown = f"{one['map']}: {one['target']}, probability {one['probability']:.3f}"
+            print(one_line(shown))
     return 1 if skipped else 0
 
 

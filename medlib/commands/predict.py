@@ -82,11 +82,11 @@ def read_for(saved: "SavedModel", args: argparse.Namespace) -> "Pictures":
         )
     if others:
         say(f"left alone, since they do not look like pictures: {_few(others)}")
-    fit = args.fit or saved.provenance.get("fit", "squeeze")
-    shape = {"channels": saved.channels, "size": saved.size, "fit": fit}
+    fit, slices = _as_in_training(saved)
+    shape = {"channels": saved.channels, "size": saved.size, "fit": args.fit or fit}
     found = read_pictures(files, **shape)
     if volumes:
-        found = _with_slices(found, volumes, shape, saved.provenance.get("slices", 3))
+        found = _with_slices(found, volumes, shape, slices)
     for path, why in found.skipped:
         say(f"skipped {path}: {why}")
     changed = Counter(", ".join(one.changes) for one in found.read if one.changes)
@@ -95,6 +95,25 @@ def read_for(saved: "SavedModel", args: argparse.Namespace) -> "Pictures":
     if len(changed) > 5:
         say(f"and {len(changed) - 5} other ways of bringing them to size: --json names all")
     return found
+
+
+def _as_in_training(saved: "SavedModel") -> tuple[str, int]:
+    """Return how pictures were fitted and how many slices of a volume were taken.
+
+    Raises
+    ------
+    MedlibError
+        Where the model file says something that no training does.
+    """
+    from medlib.pictures import FITS
+
+    fit, slices = (saved.provenance.get(k, d) for k, d in (("fit", "squeeze"), ("slices", 3)))
+    if fit not in FITS or not isinstance(slices, int) or slices < 1:
+        raise MedlibError(
+            f"{saved.path} was trained with fit {fit!r} and slices {slices!r}, which medlib does "
+            "not do: train anew"
+        )
+    return fit, slices
 
 
 def _with_slices(

@@ -7,6 +7,7 @@ from typing import Any
 from medlib.commands.common import (
     EXIT_CODES_SKIPPED,
     add_command,
+    alone_in,
     natural,
     positive,
     print_json,
@@ -128,7 +129,8 @@ def train(args: argparse.Namespace) -> int:
     _refuse_own_options(args)
     data = find_data(args.data, phantom=args.phantom)
     try:
-        record = train_to_folder(data, args.out, plan, resume=args.resume)
+        with alone_in(args.out):
+            record = train_to_folder(data, args.out, plan, resume=args.resume)
     except KeyboardInterrupt:
         say(f"medlib: stopped by you; {_how_to_go_on(args.out)}")
         return 130

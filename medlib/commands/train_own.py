@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from medlib.commands.common import print_json, print_table, say
+from medlib.commands.common import alone_in, one_line, print_json, print_table, say
 from medlib.errors import MedlibError
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def train_own(args: argparse.Namespace, plan: "Plan") -> int:
     if args.out is None:
         raise MedlibError("say where to save: --out FOLDER (or only look: --audit)")
     try:
-        summary = train_on_own(args.data, args.out, options, say)
+        with alone_in(args.out):
+            summary = train_on_own(args.data, args.out, options, say)
     except KeyboardInterrupt:
         say("medlib: stopped by you; the same command with --resume goes on")
         return 130
@@ -73,7 +74,7 @@ def _show(summary: dict[str, Any], args: argparse.Namespace) -> None:
             "-" if found["interval"] is None else "{:.3f} to {:.3f}".format(*found["interval"])
         )
         rows.append([name.replace("_", " "), f"{found['value']:.3f}", interval])
-    print(f"{summary['data']}, {summary['parts']['test']} test pictures, looked at once")
+    print(one_line(f"{summary['data']}, {summary['parts']['test']} test pictures, looked at once"))
     print_table(["metric", "model", "95 % interval"], rows)
     print(f"report: {args.out / 'report.html'}")
     print(f"next:   medlib predict {args.out} PICTURES")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medlib import paths
+from medlib.commands.common import one_line, say
 from medlib.data import store
 from medlib.data.cards import Card, card, cards
 from medlib.errors import MedlibError
@@ -60,7 +61,7 @@ def cli(argv: list[str]) -> int:
     try:
         return args.func(args)
     except MedlibError as error:
-        print(f"medlib: {error}", file=sys.stderr)
+        say(f"medlib: {error}")
         return 2
 
 
@@ -109,7 +110,7 @@ def ensure_default() -> list[str]:
             print(f"{wanted.name}: downloaded to {path}")
         except MedlibError as error:
             missing.append(wanted.name)
-            print(f"{wanted.name}: {error}", file=sys.stderr)
+            say(f"{wanted.name}: {error}")
     return missing
 
 
@@ -136,7 +137,7 @@ def check_sets(args: argparse.Namespace) -> int:
         _print_json(results)
     else:
         for result in results:
-            print(f"{result['name']}: {result.get('error', 'good')}")
+            print(one_line(f"{result['name']}: {result.get('error', 'good')}"))
         absent = len(cards()) - len(chosen)
         if not args.names and absent:
             print(f"{absent} data sets are not here: see 'medlib data list'")
@@ -156,7 +157,7 @@ def _get(wanted: Card, quiet: bool) -> dict[str, Any]:
             path = origins.obtain(wanted, progress=None if quiet else _progress_bar(wanted.name))
     except MedlibError as error:
         if not quiet:
-            print(f"{wanted.name}: {error}", file=sys.stderr)
+            say(f"{wanted.name}: {error}")
         return {"name": wanted.name, "error": str(error)}
     if not quiet:
         print(f"{wanted.name}: {path}")

@@ -17,8 +17,9 @@ PHANTOM = "phantom"
 def data_status(names: Iterable[str]) -> dict[str, str]:
     """Tell for each data set what lies here.
 
-    A digest is computed once and remembered for as long as the file keeps its size and its time
-    of change, so that a second call costs next to nothing.
+    A digest is computed once and remembered for as long as the file keeps its size and its times,
+    so that a second call costs next to nothing. One of the times is that of the last change of any
+    kind, which no program can set: a file that was replaced under its old date is read again.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def _status(name: str, memory: "_Memory") -> str:
 
 
 class _Memory:
-    """Digests of files, remembered by path, size and time of change."""
+    """Digests of files, remembered by path, size and times of change."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,7 +67,8 @@ class _Memory:
     def digest(self, wanted: Card, path: Path) -> str:
         """Return the digest of a file, computing it where the file is new or has changed."""
         facts = path.stat()
-        key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
+        times = f"{facts.st_mtime_ns}|{facts.st_ctime_ns}|{facts.st_ino}"
+        key = f"{path.resolve()}|{facts.st_size}|{times}"
         if key not in self._digests:
             self._digests[key] = _digest(wanted, path)
             self._changed = True

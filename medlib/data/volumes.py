@@ -9,7 +9,7 @@ from medlib.errors import MedlibError
 
 __all__ = ["read_npz_volume"]
 
-MOST_BYTES = 2 << 30
+MOST_BYTES = 900 << 20  # finding black and white takes as much again
 LABEL_WORDS = ("label", "target", "mask", "class")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medlib.data.volumes import MOST_BYTES
 from medlib.errors import MedlibError
 from medlib.own.cases import Case, Found, Skipped
 from medlib.pictures import Picture, PictureError, Pixels, as_pixels, bring_to, is_volume
@@ -20,7 +21,6 @@ from medlib.pictures import Picture, PictureError, Pixels, as_pixels, bring_to, 
 __all__ = ["planes_of", "read_plane", "read_slices", "with_slices"]
 
 MIDDLE = (0.3, 0.7)  # slices are taken from this part of the depth
-MOST_VOXELS = 500_000_000
 SHOWN = (0.5, 99.5)  # percentiles of the volume's values that become black and white
 
 
@@ -150,30 +150,39 @@ def _read_nifti(path: Path) -> np.ndarray:
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # they quote the file
     reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO("NiftiImageIO")  # whatever the file says it is: other kinds name more files
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        _check_extent(reader.GetSize())
+        _check_extent(reader.GetSize(), _bytes_of(reader.GetPixelID()))
         values = SimpleITK.GetArrayFromImage(reader.Execute())
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, PictureError):
             raise
         raise PictureError("it is no NIfTI file, or is damaged: export it again") from error
-    if values.ndim != 3:
+    if values.ndim != 3 or values.dtype.kind not in "iuf":
         raise PictureError("its voxels hold several numbers each: export one of them")
     return values
 
 
-def _check_extent(size: Sequence[int]) -> None:
+def _bytes_of(pixel: int) -> int:
+    """Return how many bytes a number of SimpleITK's type takes; the most where it is no number."""
+    import SimpleITK as itk
+
+    small = {itk.sitkUInt8: 1, itk.sitkInt8: 1, itk.sitkUInt16: 2, itk.sitkInt16: 2}
+    return {**small, itk.sitkUInt32: 4, itk.sitkInt32: 4, itk.sitkFloat32: 4}.get(pixel, 8)
+
+
+def _check_extent(size: Sequence[int], each: int) -> None:
     """Refuse a header that promises another number of axes than three, or too much to unpack."""
     if len(size) != 3:
         raise PictureError(
             f"it has {len(size)} axes, and only volumes of three are read: export one phase or echo"
         )
-    if math.prod(size) > MOST_VOXELS:
+    if math.prod(size) * each > MOST_BYTES:
         raise PictureError(
-            f"it claims {' x '.join(map(str, size))} voxels, and at most "
-            f"{MOST_VOXELS // 10**6} million are read: make a smaller copy of it"
+            f"it claims {' x '.join(map(str, size))} voxels of {each} bytes, and at most "
+            f"{MOST_BYTES >> 20} MiB are read: make a smaller copy of it"
         )
 
 

@@ -1,13 +1,9 @@
 """A cache of its own for each test, tiny data sets, a local server that misbehaves on demand."""
 
-import contextlib
 import hashlib
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ from data_helpers import medmnist_arrays, packed
 
 from medlib.data import card, download
 from medlib.data.cards import Card
+from tests.lying_server import Server, running
 
 
 @pytest.fixture
@@ -39,128 +36,11 @@ def tiny() -> tuple[Card, bytes]:
     return replace(card("breastmnist"), counts=counts, digests={"md5": digest}), content
 
 
-class Server:
-    """What the local server holds, how it behaves, and what it was asked."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.files: dict[str, bytes] = {}
-        self.script: dict[str, list[str]] = {}
-        self.asked: list[tuple[str, str | None]] = []
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def put(self, path: str, content: bytes, *script: str) -> str:
-        """Offer a file; one word of the script is used up by each request, the last one stays."""
-        self.files[path], self.script[path] = content, list(script) or ["ok"]
-        return self.url(path)
-
-    def next(self, path: str) -> str:
-        words = self.script.get(path, ["404"])
-        return words.pop(0) if len(words) > 1 else words[0]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serve the files of a `Server` as its script says."""
-
-    def do_GET(self) -> None:
-        state: Server = self.server.state  # type: ignore[attr-defined]
-        state.asked.append((self.path, self.headers.get("Range")))
-        word, _, argument = state.next(self.path).partition(":")
-        content = state.files.get(self.path, b"")
-        getattr(self, f"_{word}", self._status)(content, argument or word)
-
-    def _ok(self, content: bytes, argument: str) -> None:
-        start = self._start(content)
-        if start is None:
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self._send(content[start:], len(content) - start)
-
-    def _whole(self, content: bytes, argument: str) -> None:
-        """Ignore a request for a range."""
-        self.send_response(200)
-        self._send(content, len(content))
-
-    def _cut(self, content: bytes, argument: str) -> None:
-        """Break off after some bytes."""
-        start = self._start(content)
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self._send(content[start : start + int(argument)], len(content) - start)
-
-    def _stall(self, content: bytes, argument: str) -> None:
-        """Send some bytes, then nothing for a while."""
-        self.send_response(200)
-        self._send(content[: int(argument)], len(content))
-        time.sleep(1.5)
-
-    def _trickle(self, content: bytes, argument: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        for k in range(40):
-            self.wfile.write(content[k : k + 1])
-            self.wfile.flush()
-            time.sleep(0.05)
-
-    def _html(self, content: bytes, argument: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self._send(b"<html>please log in</html>", 26)
-
-    def _endless(self, content: bytes, argument: str) -> None:
-        """Announce no length and never end."""
-        self.send_response(200)
-        self.end_headers()
-        for _ in range(200):
-            self.wfile.write(bytes(1 << 14))
-
-    def _unannounced(self, content: bytes, argument: str) -> None:
-        """Send all, but do not say how much it is (as archives made on demand)."""
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _status(self, content: bytes, argument: str) -> None:
-        self.send_error(int(argument))
-
-    def _start(self, content: bytes) -> int | None:
-        wanted = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
-        if int(wanted) < len(content):
-            return int(wanted)
-        self.send_error(416)
-        return None
-
-    def _send(self, content: bytes, announced: int) -> None:
-        self.send_header("Content-Length", str(announced))
-        self.end_headers()
-        self.wfile.write(content)
-        self.wfile.flush()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            super().handle()
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A server on 127.0.0.1."""
-    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service.daemon_threads = True
-    service.state = Server(service.server_port)  # type: ignore[attr-defined]
-    thread = threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield service.state  # type: ignore[attr-defined]
-    service.shutdown()
-    service.server_close()
+    with running() as state:
+        yield state
 
 
 @pytest.fixture

@@ -175,6 +175,19 @@ def test_status_remembers_until_the_file_changes(known, cache, monkeypatch):
     assert len(computed) == 1
 
 
+def test_status_sees_a_file_that_was_replaced_under_its_old_date(known, cache):
+    """As after a clock that went back, or a copy that keeps dates."""
+    cli(["get", "breastmnist", "--json"])
+    data_status(["breastmnist"])
+    path = cache / "breastmnist.npz"
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert data_status(["breastmnist"])["breastmnist"] != known.digests["md5"]
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", '{"a": 1}'])
 def test_status_survives_a_damaged_memory(known, cache, content):
     cli(["get", "breastmnist", "--json"])

@@ -105,8 +105,8 @@ def test_a_damaged_volume_is_read_or_refused_with_a_sentence(tmp_path_factory, k
 
 
 def test_a_volume_that_promises_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("medlib.own.volumes.MOST_VOXELS", 100)
-    with pytest.raises(PictureError, match="32 x 32 x 9 voxels"):
+    monkeypatch.setattr("medlib.own.volumes.MOST_BYTES", 100)
+    with pytest.raises(PictureError, match="32 x 32 x 9 voxels of 2 bytes"):
         read_plane(nifti(tmp_path / "v.nii.gz", volume(True, 1)), 0)
 
 

@@ -5,17 +5,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("MEDLIB_SITE") or ROOT / "_build" / "fast" / "html")
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 HOME = "book/index.html"
-GRAVE = {"serious", "critical"}
 NARROW = {"width": 360, "height": 800}  # a small phone
 WIDE = {"width": 1280, "height": 900}
 
 MATH_READY = "async () => { await window.MathJax?.startup?.promise; }"
+
+# How far what a reader sees has jumped while the page loaded: the sum of Chrome's layout shifts.
+JUMPS = """() => new Promise((resolve) => {
+  let sum = 0;
+  const add = (entries) => entries.filter((entry) => !entry.hadRecentInput)
+    .forEach((entry) => { sum += entry.value; });
+  const observer = new PerformanceObserver((list) => add(list.getEntries()));
+  observer.observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => { add(observer.takeRecords()); resolve(sum); });
+})"""
+
+# Pictures load when a reader comes near; here all of them at once.
+LOAD_ALL = """async () => {
+  const later = [...document.querySelectorAll('img[loading="lazy"]')];
+  later.forEach((picture) => { picture.loading = "eager"; });
+  await Promise.allSettled(later.map((picture) => picture.decode()));
+}"""
 
 PROBE = """() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
@@ -25,7 +42,8 @@ PROBE = """() => {
     headings: all("main article h1, main .bd-search-container h1").map(text),
     images: all("img").map((i) => ({
       source: i.getAttribute("src"), alt: i.getAttribute("alt"), width: i.naturalWidth,
-      inArticle: i.closest("article") !== null, sized: i.hasAttribute("width"),
+      inArticle: i.closest("article") !== null,
+      sized: i.hasAttribute("width") && i.hasAttribute("height"),
     })),
     figures: all("article figure").map((f) => ({
       id: f.id, number: text(f.querySelector("figcaption .caption-number")),
@@ -40,10 +58,13 @@ PROBE = """() => {
     copyButtons: all("button.copybtn").length,
     links: all("a[href]").map((a) => a.href),
     chapter: document.querySelector("article .run-card, article .banner-not-run") !== null,
-    weight: performance.getEntriesByType("resource")
+    weight: ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
       .filter((r) => !r.name.includes("/_static/")).reduce((sum, r) => sum + r.encodedBodySize, 0),
   };
 }"""
+
+# All that a reader can open stands open, and is looked at too.
+OPEN_FOLDS = "() => document.querySelectorAll('article details').forEach((d) => { d.open = true; })"
 
 # axe-core looks at every node: thousands of coloured words and strokes that are all alike. The
 # first code blocks keep their colours, which stand for the rest; the others become plain text.
@@ -65,6 +86,7 @@ TOO_WIDE = """() => {
   return [`page is ${document.documentElement.scrollWidth} px wide, ${room} fit`, ...found];
 }"""
 
+DARK_RULES = ["color-contrast", "link-in-text-block"]  # the others find the same in both looks
 AUDIT = """async ([where, rules]) => {
   const options = { resultTypes: ["violations"] };
   if (rules) options.runOnly = { type: "rule", values: rules };
@@ -80,9 +102,17 @@ def pages() -> list[str]:
         return []
     found = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
     moved = yaml.safe_load((ROOT / "book" / "moved.yml").read_text("utf-8")) or {}
-    forwards = {"index.html", *(f"{old}.html" for old in moved)}
+    forwards = {"index.html", "zh/index.html", *(f"{old}.html" for old in moved)}
     own = [p for p in found if p.parts[0] not in {"_static", "_sources"}]
     return [p.as_posix() for p in own if p.as_posix() not in forwards]
+
+
+def first_page_with(site: Path, piece: str) -> str:
+    """Return the first page whose HTML holds a piece, or skip."""
+    for name in pages():
+        if piece in (site / name).read_text(encoding="utf-8"):
+            return name
+    pytest.skip(f"no page holds {piece!r}")
 
 
 @dataclass
@@ -99,16 +129,22 @@ class Visit:
         Requests to another host.
     facts : dict
         The answers of `PROBE`.
+    seconds : float
+        Processor time of the page's thread until the load was complete and the page answers.
+    jumps : float
+        Chrome's cumulative layout shift until the formulas stand.
     overflow : dict
         What does not fit, by the circumstance: a phone, or text at 200 %.
     violations : list of dict
-        axe-core's findings, in the light look, and of contrast in the dark one.
+        axe-core's findings, in the light look, and of colours in the dark one.
     """
 
     name: str
     errors: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    jumps: float = 0.0
     overflow: dict[str, list[str]] = field(default_factory=dict)
     violations: list[dict[str, Any]] = field(default_factory=list)
 
@@ -118,32 +154,69 @@ def visit_page(page: Any, address: str, name: str) -> Visit:
     found = Visit(name)
     remove = _listen(page, address, found)
     page.set_viewport_size(WIDE)
-    page.goto(address + name, wait_until="load")
+    with ThreadClock(page) as clock:
+        page.goto(address + name, wait_until="load")
+        found.seconds = clock.seconds()
     page.evaluate(MATH_READY)
+    found.jumps = page.evaluate(JUMPS)
+    page.evaluate(LOAD_ALL)
     found.facts = page.evaluate(PROBE)
+    page.evaluate(OPEN_FOLDS)
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     found.overflow["text at 200 %"] = page.evaluate(TOO_WIDE)
     page.evaluate("document.documentElement.style.fontSize = ''")
     page.set_viewport_size(NARROW)
     found.overflow["a phone of 360 px"] = page.evaluate(TOO_WIDE)
     page.set_viewport_size(WIDE)
-    found.violations = _audit(page, name)
+    page.evaluate(THIN_OUT)
+    # the menu is the same on all pages: it is looked at on the first one
+    found.violations = violations(page, leave_out=[] if name == HOME else ["#pst-primary-sidebar"])
     remove()
     return found
 
 
-def _audit(page: Any, name: str) -> list[dict[str, Any]]:
-    """Run axe-core with all its rules on the light page, and for contrast on the dark one.
+class ThreadClock:
+    """Processor time of a page's thread: a busy machine does not slow this clock down."""
 
-    The menu is the same on all pages: it is looked at on the first one.
+    def __init__(self, page: Any) -> None:
+        self.session = page.context.new_cdp_session(page)
+
+    def __enter__(self) -> "ThreadClock":
+        self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self.start = self._total()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.detach()
+
+    def seconds(self) -> float:
+        """Return the processor seconds since the clock was started."""
+        return self._total() - self.start
+
+    def _total(self) -> float:
+        metrics = self.session.send("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+
+
+def violations(
+    page: Any, inside: str = "html", leave_out: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return what axe-core finds: with all its rules in the light look, of colours in the dark one.
+
+    Parameters
+    ----------
+    page
+        A window of the browser, as it is to be looked at.
+    inside : str
+        CSS selector of the part that is looked at.
+    leave_out : list of str
+        Selectors of parts that are not.
     """
-    page.evaluate(THIN_OUT)
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    menu = [] if name == HOME else [["#pst-primary-sidebar"]]
-    where = {"include": [["html"]], "exclude": menu}
+    where = {"include": [[inside]], "exclude": [[each] for each in leave_out or ()]}
     found = page.evaluate(AUDIT, [where, None])
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    dark = page.evaluate(AUDIT, [where, ["color-contrast"]])
+    dark = page.evaluate(AUDIT, [where, DARK_RULES])
     page.evaluate("document.documentElement.dataset.theme = 'light'")
     return found + [{**each, "id": f"{each['id']} (dark)"} for each in dark]
 

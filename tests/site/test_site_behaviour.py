@@ -3,20 +3,12 @@
 from pathlib import Path
 
 import pytest
-from site_visit import ROOT, pages
+from site_visit import MATH_READY, NARROW, ROOT, first_page_with, pages, violations
 
 from book.workflow import terms
 
 pytestmark = pytest.mark.site
 PATIENCE = 10_000  # milliseconds; a loaded machine takes its time to move things
-
-
-def first_page_with(site: Path, piece: str) -> str:
-    """Return the first page whose HTML holds a piece, or skip."""
-    for name in pages():
-        if piece in (site / name).read_text(encoding="utf-8"):
-            return name
-    pytest.skip(f"no page holds {piece!r}")
 
 
 def background(page) -> str:
@@ -138,20 +130,6 @@ def test_first_tab_stop_skips_to_the_text(page, address: str):
     page.wait_for_function("location.hash === '#main-content'", timeout=PATIENCE)
 
 
-def test_focus_is_visible(page, address: str):
-    page.goto(f"{address}book/index.html")
-    for _ in range(12):
-        page.keyboard.press("Tab")
-        shown = page.evaluate(
-            "(() => { const s = getComputedStyle(document.activeElement);"
-            " const after = getComputedStyle(document.activeElement, '::after');"
-            " return s.outlineStyle !== 'none' || s.boxShadow !== 'none'"
-            " || after.outlineStyle !== 'none'; })()"
-        )
-        name = page.evaluate("document.activeElement.outerHTML.slice(0, 120)")
-        assert shown, f"no visible focus on {name}"
-
-
 def test_phone_menu_opens_and_closes(page, address: str):
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(f"{address}book/index.html")
@@ -171,3 +149,29 @@ def test_text_is_there_without_scripts(browser, address: str):
     assert page.locator("article h1").is_visible()
     assert page.locator("nav.bd-links a").first.is_visible()
     context.close()
+
+
+@pytest.mark.parametrize(
+    ("button", "opened"),
+    [
+        (".search-button__button", "#pst-search-dialog"),
+        (".dropdown-download-buttons > button", ".dropdown-download-buttons"),
+        (".bd-header-article .primary-toggle", "#pst-primary-sidebar-modal"),
+        (".bd-header-article .secondary-toggle", "#pst-secondary-sidebar-modal"),
+    ],
+)
+def test_what_a_phone_opens_is_accessible(page, address: str, button: str, opened: str):
+    page.set_viewport_size(NARROW)
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{address}book/trust.html")
+    page.locator(f"{button}:visible").first.click()
+    page.locator(f"{opened} :is(input, a)").first.wait_for(state="visible", timeout=PATIENCE)
+    assert violations(page, opened) == []
+
+
+def test_a_chapter_on_a_phone_is_accessible(page, site: Path, address: str):
+    page.set_viewport_size(NARROW)
+    page.goto(address + first_page_with(site, 'class="medlib-diagram"'))
+    page.evaluate(MATH_READY)
+    page.wait_for_function("document.querySelector('article [tabindex]') !== null")
+    assert violations(page, leave_out=["#pst-primary-sidebar"]) == []

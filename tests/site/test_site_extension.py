@@ -47,7 +47,7 @@ def build(book: Path) -> dict[str, str]:
 
     settings = {
         "extensions": ["myst_parser", "medlib_claims", "medlib_site", "medlib_finder"],
-        "html_baseurl": "https://ann.github.io/book/",
+        "html_baseurl": "https://ann.github.io/book/latest/",
         "master_doc": "book/index",
         "myst_enable_extensions": ["colon_fence", "dollarmath"],
         "numfig": True,
@@ -111,10 +111,13 @@ def test_first_paragraph_describes_the_page(book: Path):
 def test_pages_can_be_found_from_elsewhere(book: Path):
     write(book, "book/plain", PAGES["book/plain"] + "\n多标签分类\n")
     page = build(book)["notebooks/03-05-resnet"]
-    url = "https://ann.github.io/book"
+    url = "https://ann.github.io/book/latest"
     assert f'property="og:url" content="{url}/notebooks/03-05-resnet.html"' in page
     assert 'property="og:title" content="3.5 Residual networks"' in page
-    assert f'property="og:image" content="{url}/_static/screenshot.png"' in page
+    card = "_images/preview/notebooks-03-05-resnet.png"
+    assert f'property="og:image" content="{url}/{card}"' in page
+    assert 'property="og:image:alt" content="3.5 Residual networks"' in page
+    assert (book / "html" / card).exists()
     assert 'content="A first paragraph that tells what the chapter is about."' in page
     assert 'type="application/rss+xml" title="Editions" href="../releases.xml"' in page
     files = {name: book / "html" / name for name in ("404.html", "sitemap.xml", "releases.xml")}
@@ -172,6 +175,12 @@ def test_pictures_get_the_size_they_were_drawn_for(tmp_path: Path):
         sized == '<img alt="a" src="../_images/figure.png" width="750" height="500" data-wide="" />'
     )
     assert 'width="28" height="28" />' in size_pictures('<img src="_images/small.png"/>', sources)
+    twice = size_pictures(2 * '<img src="_images/small.png" />', sources)
+    assert twice.count('loading="lazy"') == 1, "only what stands below the first picture may wait"
+    assert twice.index("lazy") > len(twice) // 2
+    Path(tmp_path / "plot.svg").write_text('<svg viewBox="0 0 8 4" width="80" height="40">')
+    drawing = size_pictures('<img src="_images/plot.svg" />', {"plot.svg": tmp_path / "plot.svg"})
+    assert 'width="80" height="40"' in drawing
     for untouched in ('<img src="_images/gone.png" />', '<img src="../_static/logo.svg" />'):
         assert size_pictures(untouched, sources) == untouched
 
@@ -182,3 +191,36 @@ def test_wide_diagrams_are_marked():
     diagram = '<div class="medlib-diagram"><svg style="max-width:{}px">'
     assert 'data-wide=""' in size_pictures(diagram.format(750), {})
     assert 'data-wide=""' not in size_pictures(diagram.format(300), {})
+
+
+def test_heavy_pictures_are_packed_without_a_change_of_a_pixel(tmp_path: Path):
+    import numpy as np
+    from PIL import Image
+
+    from book._ext.site_images import HEAVY, lighten, name_lighter
+
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 4), np.uint8)
+    noise[..., 3] = 255
+    Image.fromarray(noise).save(tmp_path / "heavy.png")
+    Image.fromarray(noise[:9, :9]).save(tmp_path / "light.png")
+    assert (tmp_path / "heavy.png").stat().st_size > HEAVY
+    sources = {name: tmp_path / name for name in ("heavy.png", "light.png")}
+    body = '<img src="../_images/heavy.png"><img src="../_images/light.png">'
+    assert name_lighter(body, sources) == body.replace("heavy.png", "heavy.webp")
+    lighten(tmp_path, sources)
+    assert {path.name for path in tmp_path.iterdir()} == {"heavy.webp", "light.png"}
+    with Image.open(tmp_path / "heavy.webp") as picture:
+        assert np.array_equal(np.asarray(picture.convert("RGBA")), noise)
+
+
+def test_an_empty_header_becomes_a_plain_cell():
+    from book._ext import medlib_site
+
+    rows = (
+        '<thead><tr><th class="head"><p></p></th><th>a</th></tr></thead>'
+        '<tr><th scope="row" style="padding:1px">&nbsp;</th><td>1</td></tr>'
+    )
+    assert medlib_site.NAMELESS.sub(medlib_site._plain_cell, rows) == (
+        '<thead><tr><td class="head"></td><th>a</th></tr></thead>'
+        '<tr><td style="padding:1px"></td><td>1</td></tr>'
+    )

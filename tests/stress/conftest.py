@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from tiny_book import tiny_book  # noqa: F401  (a fixture)
 
 from book.workflow import stress
 

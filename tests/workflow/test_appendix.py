@@ -175,7 +175,7 @@ def test_a_chapter_leads_to_its_solutions(book):
     assert text.startswith("Text\n\n## Exercises\n\n*Every exercise")
     assert "{ref}`appendix D <all-exercises-03-05-toy>`" in text
     first = chapters.chapters()[0]
-    staged = stage._notebook(stage._executed(first, "fast"), first, "fast").decode()
+    staged = stage.notebook_page(stage.executed(first, "fast"), first, "fast").decode()
     assert staged.count("all-exercises-") == 1
 
 

@@ -1,9 +1,9 @@
 """What opens and closes a page: verdicts on its claims, day of its last change, citation."""
 
 import shutil
-import subprocess
 
 import pytest
+from git_runs import git
 from pybtex.database import parse_string
 
 from book.workflow import banners, changed, chapters, citing
@@ -15,14 +15,6 @@ BOOK = citing.Work(
     year="2026",
     url="https://ann.github.io/book",
 )
-
-
-def git(folder, *arguments, day="2026-11-01"):
-    """Run git as somebody, on some day, without the settings of this machine."""
-    who = {"NAME": "Ann", "EMAIL": "ann@example.org", "DATE": f"{day}T12:00:00+00:00"}
-    people = {f"GIT_{role}_{key}": who[key] for role in ("AUTHOR", "COMMITTER") for key in who}
-    fixed = {"GIT_CONFIG_GLOBAL": "/dev/null", "PATH": "/usr/bin:/bin:/usr/local/bin"}
-    subprocess.run(["git", *arguments], cwd=folder, env=people | fixed, check=True)
 
 
 @pytest.fixture
@@ -76,6 +68,10 @@ def test_the_work_is_the_one_of_the_citation_file(tmp_path, monkeypatch):
     assert citing.work(tmp_path) == citing.Work(
         "A book", r"One, Ann and {A \& B}", "1.2.0", "2027", "https://ann.github.io/book"
     )
+    for notes, url in {"unreleased": "book", "2027-01-02": "book/v1.2"}.items():
+        changelog = f"## [1.2.0] - {notes}\n\n## [1.1.0] - 2026-11-30\n"
+        (tmp_path / "CHANGELOG.md").write_text(changelog, encoding="utf-8")
+        assert citing.work(tmp_path).url == f"https://ann.github.io/{url}"
     assert citing.work().title.startswith("Deep learning in medical image classification")
 
 

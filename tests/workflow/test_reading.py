@@ -52,8 +52,8 @@ def staged(document: str, found: dict[str, reading.Reading]) -> str:
     lines = reading.lines(found, linked=True)
     if document.startswith("notebooks/"):
         chapter = chapters.chapter(document.removeprefix("notebooks/"))
-        notebook = stage._executed(chapter, "fast")
-        return stage._notebook(notebook, chapter, "fast", lines[document]).decode()
+        notebook = stage.executed(chapter, "fast")
+        return stage.notebook_page(notebook, chapter, "fast", lines[document]).decode()
     text = (ROOT / f"{document}.md").read_text("utf-8")
     return stage._timed(document, text, lines, found).decode()
 

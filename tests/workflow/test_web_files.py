@@ -64,6 +64,9 @@ def test_the_page_for_missing_addresses_works_at_any_depth():
     assert 'const published = "/book/";' in text
     assert "Nets &amp; more" in text
     assert "src=" not in text, "it must not need another file"
+    above = web_files.not_found(URL, "Nets", "book/index.html", "latest/")
+    assert f'href="{URL}/latest/book/index.html" data-to="latest/book/index.html"' in above
+    assert f'action="{URL}/latest/search.html" data-to="latest/search.html"' in above
 
 
 def test_an_old_address_leads_to_the_new_one(tmp_path):
@@ -75,6 +78,7 @@ def test_an_old_address_leads_to_the_new_one(tmp_path):
     assert f'<link rel="canonical" href="{URL}/notebooks/03-05-resnet.html">' in text
     assert 'content="0; url=../notebooks/03-05-resnet.html"' in text
     assert '<a href="../notebooks/03-05-resnet.html">' in text
+    assert 'location.replace("../notebooks/03-05-resnet.html" + location.search' in text
 
 
 @pytest.mark.parametrize(
