@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pikepdf
 import pytest
-from pdf_reader import links, sheet_of, words
 
 from book.workflow import pdf, pdf_edition, pdf_page
 from medlib import paths
+from tests.pdf_reader import links, sheet_of, words
 
 SITE = Path(os.environ.get("MEDLIB_SITE") or paths.build_dir("cpu") / "html")
 FIGURE = re.compile(r'<span class="caption-number">((?:Fig|Table|Listing)[^<]*?) ?</span>')

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pikepdf
 import pytest
-from pdf_reader import links, sheet_of, words
 from PIL import Image
 
 from book.workflow import pdf, pdf_edition, pdf_page, test
 from medlib.errors import MedlibError
+from tests.pdf_reader import links, sheet_of, words
 
 URL = "https://example.org/book"
 PAGES = {
