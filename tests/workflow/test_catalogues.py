@@ -29,7 +29,8 @@ def published() -> set[str]:
     """Return every published value with its interval, as the pages show it."""
     found = set()
     for path in (ROOT / "results").glob("*/*.json"):
-        claims = json.loads(path.read_text("utf-8")).get("claims", {}) if path.is_file() else {}
+        content = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        claims = content.get("claims", {}) if isinstance(content, dict) else {}
         entries = claims.values() if isinstance(claims, dict) else claims
         found |= {format_value(e["value"], e["interval"]) for e in entries if e.get("interval")}
     return found

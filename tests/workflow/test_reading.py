@@ -192,7 +192,6 @@ def test_the_page_that_explains_states_the_weights():
     assert reading.SECONDS_A_FIGURE == reading.SECONDS_A_FORMULA
 
 
-def test_code_that_does_not_parse_stops_no_count(toy):
-    root = toy(one="```{code-cell}\na = (\n```\n")
-    (found,) = reading.survey(root).values()
-    assert found.load.lines == 1
+def test_code_that_does_not_parse_is_refused_by_name(toy):
+    with pytest.raises(MedlibError, match=r"02-01-one\.md holds code that is no Python"):
+        reading.survey(toy(one="```{code-cell}\na = (\n```\n"))
