@@ -1,4 +1,4 @@
-"""Damaged files, in short: a sample of what ``tests/stress/test_garbage.py`` feeds."""
+"""Damaged files, in short: a sample of what ``tests/stress/test_garbage_stress.py`` feeds."""
 
 import random
 from collections.abc import Callable

@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from scale_runs import measured
+
+from tests.scale_runs import measured
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import argparse
 import functools
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 from book.workflow import clocks, reading, translation
@@ -46,6 +47,8 @@ def _run(source: Path, target: Path, doctrees: Path, *, partial: bool) -> int:
     """Build one staged folder; return 1 where Sphinx warned or failed."""
     from jupyter_book.sphinx import build_sphinx
 
+    # sphinx-external-toc asks every object in memory for its class, and torch warns of some
+    warnings.filterwarnings("ignore", "`torch.distributed.reduce_op`", FutureWarning)
     clocks.set_back([source])
     clocks.forget_if_ahead(doctrees)
     status = build_sphinx(

@@ -272,13 +272,14 @@ def beside(documents: Iterable[str], url: str, title: str, home: str, root: Path
     root : Path
         The checkout.
     """
-    known = sorted(documents)
+    documents = sorted(documents)
+    known = list(documents)
     changelog = root / "CHANGELOG.md"
     notes = changelog.read_text("utf-8") if changelog.exists() else ""
     old = moved(root / "book" / "moved.yml", known)
     days = changed.days(root)
     for each in languages.LANGUAGES:
-        for page in languages.pages(each, root):
+        for page in set(languages.pages(each, root)) & set(documents):
             catalogue = catalogues.file_of(each.code, page, root).relative_to(root).as_posix()
             known.append(f"{each.folder}/{page}")
             days |= {f"{known[-1]}.md": days[catalogue]} if catalogue in days else {}

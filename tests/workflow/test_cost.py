@@ -1,4 +1,4 @@
-"""The short form of `tests/stress/test_cost.py`: what an import loads, how work grows."""
+"""The short form of `tests/stress/test_cost_stress.py`: what an import loads, how work grows."""
 
 import json
 import resource

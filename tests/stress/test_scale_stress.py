@@ -5,7 +5,8 @@ import sys
 
 import pytest
 import torch
-from scale_runs import measured
+
+from tests.scale_runs import measured
 
 pytestmark = [
     pytest.mark.stress,
