@@ -213,7 +213,8 @@ def _imports(*folders: str) -> dict[str, list[str]]:
                 for name in _named(node):
                     if not path.with_name(f"{name}.py").exists():
                         found.setdefault(name, set()).add(path.name)
-    known = set(sys.stdlib_module_names) | MINE | set(BROUGHT)
+    helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    known = set(sys.stdlib_module_names) | MINE | set(BROUGHT) | helpers
     return {name: sorted(files) for name, files in sorted(found.items()) if name not in known}
 
 

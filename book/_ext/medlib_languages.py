@@ -4,6 +4,7 @@ The same extension runs in the English site and in the translated ones below it.
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -31,6 +32,11 @@ OF_THE_THEMES = (  # what Sphinx and the themes say, where their catalogues have
     _("Suggest edit"),
     _("System Settings"),
 )
+ADD_WORDS = """(({ locale, messages }) => {
+  Object.assign(Documentation.TRANSLATIONS, messages);
+  Documentation.PLURAL_EXPR = () => 0;
+  Documentation.LOCALE = locale;
+})("""
 EVERYWHERE = {"search"}  # pages of every edition that no table of contents names
 HAN = re.compile(r"[\u3400-\u9fff]")
 LATIN = re.compile(r"[A-Za-z]")
@@ -150,12 +156,25 @@ def edit_translation(context: dict[str, Any], page: str, here: Language) -> None
                 button["url"] = re.sub(rf"{re.escape(page)}\.\w+$", path, button["url"])
 
 
+def hand_words_over(app: Sphinx, error: Exception | None) -> None:
+    """Hand Sphinx's translated words to its script without text that is evaluated.
+
+    ``Documentation.addTranslations`` makes a function of the text of the plural's rule, which the
+    policy of the pages refuses. Chinese has one form, so the rule is 0.
+    """
+    path = Path(app.outdir) / "_static" / "translations.js"
+    if error is None and path.exists():
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("Documentation.addTranslations(", ADD_WORDS, 1), "utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_post_transform(TermLanguage)
     app.connect("config-inited", place_switch, priority=900)
     app.connect("html-page-context", offer_languages, priority=100)
     app.connect("html-page-context", complete_page, priority=700)
+    app.connect("build-finished", hand_words_over)
     if app.config.language != "en":
         app.add_js_file("medlib-words.js", loading_method="defer", priority=490)
         app.add_message_catalog(BOOK_THEME, app.config.locale_dirs[0])

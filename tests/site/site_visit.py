@@ -1,6 +1,7 @@
 """A visit to one page in the browser: everything the tests want to know of it, in one go."""
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,22 @@ class ThreadClock:
     def _total(self) -> float:
         metrics = self.session.send("Performance.getMetrics")["metrics"]
         return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+
+
+def wait_until(page: Any, expression: str, patience: float = 10.0) -> None:
+    """Ask the page again and again until an expression holds.
+
+    Playwright's own ``wait_for_function`` evaluates text within the page, which its policy refuses.
+
+    Raises
+    ------
+    AssertionError
+        Where it does not hold after ``patience`` seconds.
+    """
+    end = time.monotonic() + patience
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"not within {patience} s: {expression}"
+        page.wait_for_timeout(50)
 
 
 def violations(

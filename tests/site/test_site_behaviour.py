@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from site_visit import MATH_READY, NARROW, ROOT, first_page_with, pages, violations
+from site_visit import MATH_READY, NARROW, ROOT, first_page_with, pages, violations, wait_until
 
 from book.workflow import terms
 
@@ -127,7 +127,7 @@ def test_first_tab_stop_skips_to_the_text(page, address: str):
     page.goto(f"{address}book/index.html")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    page.wait_for_function("location.hash === '#main-content'", timeout=PATIENCE)
+    wait_until(page, "location.hash === '#main-content'")
 
 
 def test_phone_menu_opens_and_closes(page, address: str):
@@ -173,5 +173,5 @@ def test_a_chapter_on_a_phone_is_accessible(page, site: Path, address: str):
     page.set_viewport_size(NARROW)
     page.goto(address + first_page_with(site, 'class="medlib-diagram"'))
     page.evaluate(MATH_READY)
-    page.wait_for_function("document.querySelector('article [tabindex]') !== null")
+    wait_until(page, "document.querySelector('article [tabindex]') !== null")
     assert violations(page, leave_out=["#pst-primary-sidebar"]) == []

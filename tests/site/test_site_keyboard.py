@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_visit import HOME, MATH_READY, NARROW, first_page_with, pages
+from site_visit import HOME, MATH_READY, NARROW, first_page_with, pages, wait_until
 
 pytestmark = pytest.mark.site
 PATIENCE = 10_000  # milliseconds; a loaded machine takes its time to move things
@@ -148,7 +148,7 @@ def test_every_control_of_the_explorer_is_reached_and_seen(still, site, address:
 def test_every_result_of_a_search_is_reached_and_seen(still, address: str):
     still.goto(f"{address}search.html?q=resnet")
     still.wait_for_selector("#search-results li a")
-    still.wait_for_function("/\\d/.test(document.querySelector('.search-summary').textContent)")
+    wait_until(still, "/\\d/.test(document.querySelector('.search-summary').textContent)")
     skip_menu(still)
     assert walk(still) == []
     assert still.locator("#search-results li a").count() > 5
@@ -253,12 +253,12 @@ def test_what_is_wider_than_a_phone_scrolls_by_keyboard(still, address: str, cha
       + ' article .pst-scrollable-table-container, article .output.text_html')]
       .filter((n) => n.checkVisibility() && n.scrollWidth > n.clientWidth + 4
         && getComputedStyle(n).overflowX === "auto")"""
-    still.wait_for_function(f"({wide})().length > 0")
+    wait_until(still, f"({wide})().length > 0")
     assert still.evaluate(f"({wide})().filter((n) => n.tabIndex < 0).map(named)") == []
     still.evaluate(f"({wide})()[0].focus()")
     for _ in range(3):
         still.keyboard.press("ArrowRight")
-    still.wait_for_function("document.activeElement.scrollLeft > 0", timeout=PATIENCE)
+    wait_until(still, "document.activeElement.scrollLeft > 0")
 
 
 def test_the_menu_of_a_phone_keeps_the_focus_until_escape(still, address: str):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
-from site_visit import NARROW, TOO_WIDE, WIDE, pages, violations
+from site_visit import NARROW, TOO_WIDE, WIDE, pages, violations, wait_until
 
 from book._ext import medlib_try, try_model
 from medlib.explain import explain
@@ -120,10 +120,10 @@ def give(page, content: bytes, name: str = "picture.png") -> None:
     page.locator(".try-own input").set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
-    page.wait_for_function(
-        "n => document.querySelectorAll('.try-pictures label').length > n"
+    wait_until(
+        page,
+        f"document.querySelectorAll('.try-pictures label').length > {before}"
         " || document.querySelector('.try-refused').textContent",
-        arg=before,
     )
 
 
