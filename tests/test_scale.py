@@ -14,4 +14,5 @@ def test_four_times_the_phantoms_take_four_times_as_long_and_no_more_memory(tmp_
     # few pay more of the start for each phantom; other tests run beside
     assert 1 / 2 < many["microseconds"] / few["microseconds"] < 1.4
     in_file = (4_000 - 1_000) * 1.1 * 64**2
-    assert many["grown"] - few["grown"] < in_file / 2  # a copy of the images would add all of it
+    # a copy of the images would add all of it to the few megabytes that training leaves
+    assert many["grown"] - few["grown"] < in_file

@@ -113,7 +113,9 @@ def test_a_translated_page_names_its_counterpart_to_search_engines_in_both_editi
 
 
 def test_the_map_of_the_site_lists_the_translated_pages():
-    files = web_files.beside(["book/index"], URL.rstrip("/"), "T", "h", languages.chapters.ROOT)
+    files = web_files.beside(
+        ["book/index", "book/glossary"], URL.rstrip("/"), "T", "h", languages.chapters.ROOT
+    )
     assert f"{URL}zh/book/glossary.html" in files["sitemap.xml"]
 
 
