@@ -334,8 +334,9 @@ def test_the_keyboard_chooses_and_the_answer_is_announced(loaded):
 
 def test_everybody_can_read_it_and_it_fits_a_phone(loaded):
     choose(loaded, 0)
-    for summary in loaded.locator(".medlib-try details:not([open]) summary").all():
-        summary.click()
+    loaded.evaluate(
+        "document.querySelectorAll('.medlib-try details').forEach((fold) => { fold.open = true; })"
+    )
     assert violations(loaded, f".{medlib_try.MARK}") == []
     loaded.set_viewport_size(NARROW)
     assert loaded.evaluate(TOO_WIDE) == []
