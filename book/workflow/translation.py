@@ -214,12 +214,12 @@ def _entries(edition: Edition, entries: list[dict[str, Any]]) -> list[dict[str, 
 
 
 def script(language: Language) -> str:
-    """Return the site's own words for its scripts, which ask Sphinx's ``Documentation`` for them."""
+    """Return the site's own words for its scripts, which ask Sphinx's script for them."""
     catalogue = catalogues.read(language.code, catalogues.SITE)
     known = {each.id: each.string for each in catalogue if each.string and isinstance(each.id, str)}
     known.pop("", None)
-    words = json.dumps(known, ensure_ascii=False)
-    return f"Object.assign(Documentation.TRANSLATIONS, {words});\n"
+    said = json.dumps(known, ensure_ascii=False)
+    return f"Object.assign(Documentation.TRANSLATIONS, {said});\n"
 
 
 def _pages(
