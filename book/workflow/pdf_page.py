@@ -174,6 +174,7 @@ def prepare(article: BeautifulSoup, site: Site, document: str) -> str:
     for each in article.find_all("a", href=True):
         each["href"] = _destination(each["href"], site, document)
     for each in article.find_all("img", src=True):
+        each.attrs.pop("loading", None)  # all are needed before the sheet is printed
         each["src"] = urljoin((site.folder / f"{document}.html").as_uri(), each["src"])
     return _words(article.h1)
 

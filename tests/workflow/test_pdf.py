@@ -26,7 +26,7 @@ PAGES = {
 <section id="deeper"><h3>Deeper</h3><p><a href="../book/index.html">Back</a></p></section></section>
 <details class="hide"><summary>Show code</summary><pre id="folded">secret code</pre></details>
 <a href="#folded">to what is folded</a>
-<img src="../_images/dot.png" alt="A dot"><button>Press</button></section>""",
+<img loading="lazy" src="../_images/dot.png" alt="A dot"><button>Press</button></section>""",
     "book/quiz": """
 <section id="quiz"><h1>Quiz</h1><section id="q1"><h2>Question 1</h2><p>Which?</p>
 <details class="admonition dropdown"><summary class="admonition-title">Answer 1</summary>
@@ -167,7 +167,7 @@ def test_a_page_is_made_ready_for_paper(tmp_path):
 <h1>1.1 One</h1><section id="ex"><span id="old"></span><h2>Exercises</h2>
 <div class="exercise" id="ex-one">Do it.</div>
 <details class="solution" id="sol"><summary>Solution to Exercise 1.1.1</summary>42</details>
-<div class="explorer-live"></div><pre><span class="k">def</span><span class="w"> </span>
+<img loading="lazy" src="far.png"><div class="explorer-live"></div><pre><span class="k">def</span><span class="w"> </span>
 <span class="n">f</span></pre></section>"""
     page = tmp_path / "notebooks" / "01-01-one.html"
     page.parent.mkdir()
@@ -185,6 +185,7 @@ def test_a_page_is_made_ready_for_paper(tmp_path):
     assert f"{URL}/notebooks/01-01-one.html" in made.html, "where the explorer works"
     assert '<h2><span id="old"></span>Exercises</h2>' in made.html
     assert '<span class="k">def</span> \nf</pre>' in made.html
+    assert "lazy" not in made.html, "a picture far down is there before the sheet is printed"
     assert made.html.index("Part 1") < made.html.index("<h1>")
 
 
