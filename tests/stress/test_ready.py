@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "site"))
-from site_visit import WIDE, pages
+from site_visit import WIDE, pages, wait_until
 
 from tests.site.conftest import address, browser, site  # noqa: F401 (fixtures)
 
@@ -50,9 +50,7 @@ def first_visit(chromium: Any, url: str) -> dict[str, float]:
     page = context.new_page()
     page.add_init_script(WATCH)
     page.goto(url, wait_until="load")
-    page.wait_for_function(
-        f"performance.now() > Math.max(0, ...longTasks) + {QUIET}", polling=QUIET / 4
-    )
+    wait_until(page, f"performance.now() > Math.max(0, ...longTasks) + {QUIET}", 60.0)
     found = page.evaluate(MEASURED)
     context.close()
     return found
