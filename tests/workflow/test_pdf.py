@@ -167,7 +167,8 @@ def test_a_page_is_made_ready_for_paper(tmp_path):
 <h1>1.1 One</h1><section id="ex"><span id="old"></span><h2>Exercises</h2>
 <div class="exercise" id="ex-one">Do it.</div>
 <details class="solution" id="sol"><summary>Solution to Exercise 1.1.1</summary>42</details>
-<img loading="lazy" src="far.png"><div class="explorer-live"></div><pre><span class="k">def</span><span class="w"> </span>
+<img loading="lazy" src="far.png">
+<div class="explorer-live"></div><pre><span class="k">def</span><span class="w"> </span>
 <span class="n">f</span></pre></section>"""
     page = tmp_path / "notebooks" / "01-01-one.html"
     page.parent.mkdir()
