@@ -2,6 +2,7 @@
 
 The page itself holds a button and `LOADER`. Only a click fetches `SCRIPTS` and the model's file,
 which is written here while the site is built (`book._ext.try_model`); nothing of it is committed.
+That module loads PyTorch, so it is imported only where the page is read or its files are missing.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from book._ext import explorer_pictures, try_model
+from book._ext import explorer_pictures
 from medlib.errors import MedlibError
 
 LOGGER = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class TryModel(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the button, or a sentence where there is no model."""
+        from book._ext import try_model
+
         published = Path(self.config.medlib_published_dir)
         for file in sources(published):
             self.env.note_dependency(str(file))
@@ -52,6 +55,8 @@ class TryModel(SphinxDirective):
 
 def sources(published: Path) -> list[Path]:
     """Return the files that the page depends on."""
+    from book._ext import try_model
+
     networks = try_model.artefact(published, try_model.NETWORKS, "").glob("*.pt")
     return [
         Path(__file__),
@@ -119,6 +124,8 @@ def write_files(published: Path, site: Path, body: str) -> None:
             path.unlink()
     if all((folder / name).exists() for name in named):
         return
+    from book._ext import try_model
+
     for part in try_model.files(published):
         for name, content in part.items():
             (folder / name).write_bytes(content)
