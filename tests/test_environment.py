@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from book.workflow import check_python, lock
+from book.workflow import check_python, licences, lock
 from medlib.errors import MedlibError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +40,8 @@ def lines(name: str) -> list[str]:
 
 def pins() -> dict[str, str]:
     return {
-        canonicalize_name(m[1]): m[2] for m in map(PIN.fullmatch, lines("constraints.txt")) if m
+        canonicalize_name(name): version
+        for name, version in licences.pinned((ROOT / "constraints.txt").read_text("utf-8")).items()
     }
 
 

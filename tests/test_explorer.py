@@ -1,10 +1,8 @@
 """The explorer's directive: the data it hands to the script, and the table without a script."""
 
-import io
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from book._ext import explorer_pictures
 from book._ext import medlib_explorer as explorer
 from medlib.errors import MedlibError
 from medlib.evaluate import read_scores
+from tests import two_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -108,26 +107,4 @@ def test_a_page_without_scores_says_so(tmp_path: Path):
 
 
 def build(folder: Path, published: Path) -> dict[str, str]:
-    """Build two pages, one of them with an explorer."""
-    from sphinx.application import Sphinx
-    from sphinx.util.docutils import docutils_namespace, patch_docutils
-
-    home = folder / "src"
-    home.mkdir()
-    toc = "```{toctree}\nplain\n```\n"
-    (home / "index.md").write_text(f"# Home\n\n{toc}\n```{{explorer}}\n```\n", "utf-8")
-    (home / "plain.md").write_text("# Plain\n\nText.\n", "utf-8")
-    settings = {
-        "extensions": ["myst_parser", "medlib_explorer"],
-        "html_theme": "basic",
-        "medlib_build_dir": str(folder / "build"),
-        "medlib_published_dir": str(published),
-    }
-    places = (str(home), None, str(folder / "html"), str(folder / "trees"))
-    sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    try:
-        with patch_docutils(str(home)), docutils_namespace():
-            Sphinx(*places, "html", settings, io.StringIO(), io.StringIO()).build()
-    finally:
-        sys.path.remove(str(ROOT / "book" / "_ext"))
-    return {p.stem: p.read_text("utf-8") for p in (folder / "html").glob("*.html")}
+    return two_pages.build(folder, published, "medlib_explorer", "explorer").pages

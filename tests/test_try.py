@@ -1,11 +1,9 @@
 """The model of "Try a model": folding, the files that the page loads, the page without a model."""
 
 import base64
-import io
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from medlib.models import create
 from medlib.predict import predict_logits
 from medlib.trust import reliability_curve
 from medlib.trust.calibration import Temperature
+from tests import two_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -137,7 +136,8 @@ def edition(folder: Path) -> Path:
 
 
 def test_only_the_page_with_a_model_loads_its_script(tmp_path: Path):
-    pages, site = build(tmp_path, RESULTS)
+    built = build(tmp_path, RESULTS)
+    pages, site = built.pages, built.folder
     assert medlib_try.LOADER in pages["index"]
     assert medlib_try.LOADER not in pages["plain"]
     assert "Load the model, 0.5 MB" in pages["index"]
@@ -157,35 +157,12 @@ def test_files_of_before_are_removed(tmp_path: Path):
 
 
 def test_a_page_without_networks_says_so(tmp_path: Path):
-    pages, _ = build(tmp_path, tmp_path / "nothing")
+    pages = build(tmp_path, tmp_path / "nothing").pages
     assert medlib_try.ABSENT in pages["index"]
     assert medlib_try.LOADER not in pages["index"]
 
 
-def build(folder: Path, published: Path) -> tuple[dict[str, str], Path]:
-    """Build two pages, one of them with a model; return them, and the site's folder."""
-    from sphinx.application import Sphinx
-    from sphinx.util.docutils import docutils_namespace, patch_docutils
-
-    home = folder / "src"
-    home.mkdir()
-    toc = "```{toctree}\nplain\n```\n"
-    (home / "index.md").write_text(f"# Home\n\n{toc}\n```{{try-model}}\n```\n", "utf-8")
-    (home / "plain.md").write_text("# Plain\n\nText.\n", "utf-8")
-    settings = {
-        "extensions": ["myst_parser", "medlib_try"],
-        "html_theme": "basic",
-        "medlib_build_dir": str(folder / "build"),
-        "medlib_published_dir": str(published),
-    }
-    places = (str(home), None, str(folder / "html"), str(folder / "trees"))
-    sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    warnings = io.StringIO()
-    try:
-        with patch_docutils(str(home)), docutils_namespace():
-            Sphinx(*places, "html", settings, io.StringIO(), warnings).build()
-    finally:
-        sys.path.remove(str(ROOT / "book" / "_ext"))
-    assert "medlib" not in warnings.getvalue()
-    pages = {p.stem: p.read_text("utf-8") for p in (folder / "html").glob("*.html")}
-    return pages, folder / "html"
+def build(folder: Path, published: Path) -> two_pages.Built:
+    built = two_pages.build(folder, published, "medlib_try", "try-model")
+    assert "medlib" not in built.warnings
+    return built

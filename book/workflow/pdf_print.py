@@ -11,18 +11,9 @@ from typing import Any
 import pikepdf
 
 from book.workflow.pdf_page import TOP, Heading, Sheet
-from book.workflow.test import INSTALL_BROWSER, browser
+from book.workflow.test import BROWSER_FLAGS, INSTALL_BROWSER, browser
 from medlib.errors import MedlibError
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 OLDEST = 131  # the first that prints heads and numbers of pages
 MARGINS = (22, 20, 20, 20)  # millimetres: top, right, bottom, left
 WIDTH = 210 - MARGINS[1] - MARGINS[3]
@@ -174,7 +165,7 @@ def printer(folder: Path, book: str) -> Iterator[Printer]:
 
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=program, args=BROWSER_FLAGS)
         try:
             yield Printer(_window(chromium), folder, book)
         finally:

@@ -12,6 +12,15 @@ from book.workflow.progress import clock
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_FLAGS = (  # no window, no request of its own
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 INSTALL_BROWSER = "apt-get install chromium   (macOS: brew install --cask chromium)"
 
 

@@ -7,7 +7,6 @@ say so: they skip, and fail where ``CI=true``.
 
 import functools
 import http.server
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -17,16 +16,8 @@ from typing import Any
 import pytest
 from site_visit import SITE, Visit, pages, visit_page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from book.workflow import test
+from tests.absent import missing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -42,13 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         called = getattr(item, "callspec", None)
         if called and "visit" in called.params:
             item.add_marker(pytest.mark.xdist_group(str(called.params["visit"])))
-
-
-def missing(what: str) -> None:
-    """End a test that cannot run: skip it for a person, fail it for a machine."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what, pytrace=False)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
@@ -82,14 +66,13 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser(site: Path) -> Iterator[Any]:
-    named = os.environ.get("MEDLIB_BROWSER")
-    program = named or next((p for name in BROWSERS if (p := shutil.which(name))), None)
+    program = test.browser()
     if not program or not shutil.which(program):
-        missing(f"no Chromium ({named or ', '.join(BROWSERS)}): apt-get install chromium")
+        missing(f"no Chromium ({program or ', '.join(test.BROWSERS)}): {test.INSTALL_BROWSER}")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=program, args=test.BROWSER_FLAGS)
         yield chromium
         chromium.close()
 

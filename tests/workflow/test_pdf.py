@@ -1,6 +1,5 @@
 """A site of three small pages becomes a book on paper: links, numbers, bookmarks, description."""
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ from PIL import Image
 
 from book.workflow import pdf, pdf_edition, pdf_page, test
 from medlib.errors import MedlibError
+from tests.absent import missing
 from tests.pdf_reader import links, sheet_of, words
 
 URL = "https://example.org/book"
@@ -42,11 +42,8 @@ ABOUT = pdf_edition.Edition(
 
 
 def needs_chromium() -> None:
-    if test.browser():
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(test.INSTALL_BROWSER, pytrace=False)
-    pytest.skip(test.INSTALL_BROWSER)
+    if not test.browser():
+        missing(test.INSTALL_BROWSER)
 
 
 @pytest.fixture(scope="module")
