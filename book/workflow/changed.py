@@ -20,10 +20,10 @@ def days(root: Path = chapters.ROOT) -> dict[str, str]:
         Day such as ``2026-11-30`` by path below the root. Empty where the history is missing or
         cut off (an archive, a shallow clone): a wrong day would be worse than none.
     """
-    kind = _git(root, "rev-parse", "--is-shallow-repository", "--show-toplevel").split("\n")
+    kind = git(root, "rev-parse", "--is-shallow-repository", "--show-toplevel").split("\n")
     if kind[0] != "false" or Path(kind[1]).resolve() != root.resolve():
         return {}
-    log = _git(
+    log = git(
         root, "log", "--format=%x00%cs", "--name-only", "--no-renames", "--", "book", "notebooks"
     )
     found: dict[str, str] = {}
@@ -33,7 +33,7 @@ def days(root: Path = chapters.ROOT) -> dict[str, str]:
     return found
 
 
-def _git(root: Path, *arguments: str) -> str:
+def git(root: Path, *arguments: str) -> str:
     """Return what git prints, or nothing where it fails or is not installed."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)

@@ -8,14 +8,12 @@ additions, and the tolerance must cover that; bfloat16 is another format, and is
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from book.workflow import stress
+from book.workflow import spread, stress
 from medlib import paths, results, tolerance, verify
 from medlib.claims import read_claims
 
@@ -35,13 +33,8 @@ profiles.PROFILES |= {key: replace(each, amp=True) for key, each in profiles.PRO
 def run(name: str, stems: Sequence[str]) -> Path:
     """Execute chapters in other arithmetic and return the build folder of the profile."""
     folder = paths.base_dir() / "_build" / "numerics" / name
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MEDLIB_BUILD": str(folder)}
-    environment |= tolerance.VARIANTS[THREADS] if name == THREADS else _mixed(folder / "ipython")
-    for stem in stems:
-        print(f"{name}: {stem} ...", flush=True)
-        command = [sys.executable, "-m", "book.workflow.execute", stem, "--profile", PROFILE]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    return folder / PROFILE
+    other = tolerance.VARIANTS[THREADS] if name == THREADS else _mixed(folder / "ipython")
+    return spread.execute_in(folder, stems, PROFILE, {"OMP_NUM_THREADS": "1"} | other)
 
 
 def _mixed(folder: Path) -> dict[str, str]:

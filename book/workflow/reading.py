@@ -356,10 +356,7 @@ def _of_cell(cell: NotebookNode) -> Load:
 
 def _shows(code: str) -> bool:
     """Tell whether a cell ends with something that it shows; what is recorded is not shown."""
-    try:
-        body = ast.parse(source.plain_python(code)).body
-    except SyntaxError:  # the execution tells of it
-        return False
+    body = ast.parse(source.plain_python(code)).body
     if not body or code.rstrip().endswith(";") or not isinstance(body[-1], ast.Expr):
         return False
     name = getattr(getattr(body[-1].value, "func", None), "id", "")

@@ -9,6 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,36 @@ ROOT = Path(__file__).resolve().parents[2]
 def run_variant(name: str, stems: list[str], profile: str) -> Path:
     """Execute chapters in one numeric environment and return the folder of their results."""
     folder = paths.base_dir() / "_build" / "spread" / name
-    environment = os.environ | tolerance.VARIANTS[name] | {"MEDLIB_BUILD": str(folder)}
+    return execute_in(folder, stems, profile, tolerance.VARIANTS[name]) / "results"
+
+
+def execute_in(
+    folder: Path, stems: Sequence[str], profile: str, environment: Mapping[str, str]
+) -> Path:
+    """Execute chapters in an environment, into a build folder of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Takes the place of ``_build``; its last part is what the environment is called.
+    stems : sequence of str
+        The chapters, one after the other.
+    profile : str
+        Whose workload they have.
+    environment : mapping of str to str
+        What differs from the environment of this process.
+
+    Returns
+    -------
+    Path
+        The build folder of the profile.
+    """
+    settings = os.environ | environment | {"MEDLIB_BUILD": str(folder)}
     for stem in stems:
-        print(f"{name}: {stem} ...", flush=True)
+        print(f"{folder.name}: {stem} ...", flush=True)
         command = [sys.executable, "-m", "book.workflow.execute", stem, "--profile", profile]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    return folder / profile / "results"
+        subprocess.run(command, cwd=ROOT, env=settings, check=True)
+    return folder / profile
 
 
 def main() -> int:

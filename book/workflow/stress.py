@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from book.workflow import changed
 from medlib import paths, results
 from medlib.errors import MedlibError
 
@@ -132,14 +132,8 @@ def publish(source: Path, target: Path = PUBLISHED) -> list[str]:
 
 
 def _commit() -> str:
-    git = shutil.which("git")
-    if not git:
-        return ""
-    done = [
-        subprocess.run([git, *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-        for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
-    ]
-    return done[0] + ("+" if done[1] else "")
+    commit = changed.git(ROOT, "rev-parse", "--short", "HEAD").strip()
+    return commit + ("+" if changed.git(ROOT, "status", "--porcelain", "-uno") else "")
 
 
 def main() -> int:
