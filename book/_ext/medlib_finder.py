@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 
 from book._ext import preview_card
+from book._ext.site_images import copied
 from book._ext.site_text import first_paragraph, first_sentence
 from book.workflow import chapters, languages, source, web_files
 from book.workflow.words import _
@@ -91,8 +92,7 @@ def preview(
 
 def draw_card(app: Sphinx, page: str, title: str, sentence: str, body: str) -> str:
     """Write the picture that other sites show of a page, and return what it shows in words."""
-    sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
-    found = preview_card.first_picture(body, sources)
+    found = preview_card.first_picture(body, copied(app))
     book = app.config.html_title or app.config.project
     words = [text if preview_card.drawable(text) else "" for text in (title, book, sentence)]
     card = preview_card.draw(words[0] or _plain_title(page), *words[1:], found and found[0])

@@ -21,10 +21,10 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
-from book._ext.site_images import lighten, name_lighter, size_pictures
+from book._ext.site_images import copied, lighten, name_lighter, size_pictures
 from book._ext.site_policy import meta as policy
 from book._ext.site_text import first_paragraph
-from book.workflow import chapters, editions
+from book.workflow import chapters, editions, languages
 from book.workflow.words import _
 
 Number = tuple[str | int, ...]
@@ -45,7 +45,9 @@ SCOPE = re.compile(r' scope="\w+"')
 # the theme's menu opens what lies below a page by an arrow without a name
 ARROW = '<summary><span class="toctree-toggle"'
 NAMED_ARROW = '<summary aria-label="Pages below"><span class="toctree-toggle"'
-OWN_FOLDERS = {"_static", "_sources", "_images", "zh"}  # beside the folders of English pages
+OWN_FOLDERS = {  # beside the folders of English pages
+    "_static", "_sources", "_images", *(each.folder for each in languages.LANGUAGES),
+}  # fmt: skip
 DESCRIPTION = 200  # characters; search engines cut after about that many
 
 
@@ -220,7 +222,7 @@ def finish_page(
     for found, better in REPAIRS:
         context["body"] = context["body"].replace(found, better)
     context["body"] = NAMELESS.sub(_plain_cell, context["body"])
-    sources = {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
+    sources = copied(app)
     body = name_lighter(size_pictures(context["body"], sources), sources)
     context["body"] = editions.BANNER + body
     source = chapters.ROOT / f"{page}.md"

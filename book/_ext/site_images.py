@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
+from sphinx.application import Sphinx
 
 PIXELS_AN_INCH = 100  # of the column that figures are drawn for
 WIDE = 450  # pixels; a picture that is wider loses its letters on a phone
@@ -19,6 +20,17 @@ HEAVY = 150_000  # bytes of a PNG file; below, the time to pack it anew is not w
 PICTURE = re.compile(r'<img ([^>]*?src="[^"]*_images/(?P<name>[^"/]+)"[^>]*?) ?/?>')
 DIAGRAM = re.compile(r'<div class="medlib-diagram">(?=<svg [^>]*max-width:(?P<width>\d+))')
 DRAWING = re.compile(r'<svg [^>]*?\bwidth="(\d+)"[^>]*?\bheight="(\d+)"')
+
+
+def copied(app: Sphinx) -> dict[str, Path]:
+    """Return the file that each picture of the site is copied from, by its name below ``_images``.
+
+    Parameters
+    ----------
+    app : Sphinx
+        A build that has read its pages.
+    """
+    return {copy: Path(app.srcdir) / file for file, copy in app.builder.images.items()}
 
 
 def size_pictures(body: str, sources: Mapping[str, Path]) -> str:
@@ -64,8 +76,8 @@ def shown_size(path: Path) -> tuple[int, int] | None:
 
 def name_lighter(body: str, sources: Mapping[str, Path]) -> str:
     """Let a page name the WebP files that `lighten` makes of its heavy PNG files."""
-    for name, path in sources.items():
-        if f"_images/{name}" in body and _heavy(path):
+    for name in {match["name"] for match in PICTURE.finditer(body)}:
+        if name in sources and _heavy(sources[name]):
             body = body.replace(f"_images/{name}", f"_images/{_webp(name)}")
     return body
 

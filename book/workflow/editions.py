@@ -23,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from book.workflow import chapters, completed, web_files
+from book.workflow import chapters, completed, languages, web_files
 from book.workflow.chapters import edition_folder, tag_numbers
 from book.workflow.plainly import plainly
 from medlib import paths
@@ -278,7 +278,9 @@ def banner(
 
 def link(page: str, edition: Edition) -> str:
     """Return the way from a page to the same one of an edition, or to its first page."""
-    language = f"zh/{FRONT}" if page.startswith("zh/") else FRONT
+    folder = page.partition("/")[0]
+    translated = folder in {each.folder for each in languages.LANGUAGES}
+    language = f"{folder}/{FRONT}" if translated else FRONT
     there = next(each for each in (page, language, FRONT) if each in edition.pages | {FRONT})
     return f"{'../' * (page.count('/') + 1)}{edition.name}/{there}"
 
