@@ -1,8 +1,9 @@
 """Checkpoints: written whole or not at all, read without running foreign code."""
 
+import contextlib
 import hashlib
 import os
-import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from medlib.errors import MedlibError
 from medlib.paths import whole_file
+from medlib.torch_files import read_torch_file
 
 FORMAT = "medlib-checkpoint-1"
 
@@ -27,9 +29,26 @@ def write_checkpoint(path: Path, content: dict[str, object]) -> None:
         Where; its folder is made where it is missing.
     content : dict
         Tensors, numbers, strings, and lists and dicts of them.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written; it names the file.
     """
-    with whole_file(path) as draft, draft.open("wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
+    with whole_file(path) as draft:
+        try:
+            _write(draft, {"format": FORMAT, **content})
+        except (OSError, RuntimeError) as error:
+            # PyTorch's writer hides behind an error of its own why a write failed
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
+                raise
+            raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    with path.open("wb") as file:
+        torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
 
@@ -43,10 +62,12 @@ def read_checkpoint(path: Path, *, device: str = "cpu") -> dict[str, object]:
         Where the file is truncated, is no checkpoint, or is one of another program.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        content = read_torch_file(path, device=device)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file can fail in any way inside the unpickler
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint (truncated or of another kind: "
+            f"{path} cannot be read as a checkpoint (damaged, truncated or of another kind: "
             f"{_first_line(error)}): delete it, and the training starts anew"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -65,6 +86,8 @@ def check_same_training(path: Path, found: dict[str, str], expected: dict[str, s
     CheckpointError
         Where any of the described parts (recipe, seed, network, data) is another one.
     """
+    if not isinstance(found, dict):
+        raise TypeError(f"its description is {type(found).__name__}")
     differing = [key for key in expected if found.get(key) != expected[key]]
     if differing:
         details = "; ".join(f"{k}: {found.get(k)} there, {expected[k]} here" for k in differing)
@@ -78,6 +101,25 @@ def describe_network(model: nn.Module) -> str:
     shapes = [f"{name}{tuple(tensor.shape)}" for name, tensor in model.state_dict().items()]
     digest = hashlib.sha256("\n".join(shapes).encode()).hexdigest()[:12]
     return f"{type(model).__name__} with {len(shapes)} tensors ({digest})"
+
+
+@contextlib.contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Turn what a checkpoint lacks, or holds in another form, into a sentence.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # PyTorch trusts what it is told to load
+        raise CheckpointError(
+            f"{path} lacks what a checkpoint needs ({type(error).__name__}: {_first_line(error)}): "
+            "delete it, and the training starts anew"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

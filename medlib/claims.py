@@ -169,7 +169,7 @@ def _entries(path: Path) -> list[Any]:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also no UTF-8, no such date
         raise ClaimsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return []

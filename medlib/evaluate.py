@@ -287,7 +287,7 @@ def read_scores(path: Path | str) -> Scores | Cases:
         columns = dict(zip(header, zip(*rows, strict=True), strict=True))
         is_masks = cases.is_cases(named["variant"])
         return (cases.from_columns if is_masks else _from_columns)(columns, path, named)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, OverflowError, csv.Error) as error:
         raise MedlibError(f"{path} cannot be read as scores: {error}") from error
 
 

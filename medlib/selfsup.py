@@ -21,6 +21,7 @@ from medlib.checkpoint import (
     check_same_training,
     describe_network,
     read_checkpoint,
+    restoring,
     write_checkpoint,
 )
 from medlib.errors import MedlibError
@@ -321,10 +322,11 @@ class _Pretraining:
     def load(self, path: Path) -> None:
         """Go on where a checkpoint ended."""
         content = read_checkpoint(path, device=str(self.images.device))
-        check_same_training(path, content["description"], self.description)
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.history = Pretraining(**content["history"])
+        with restoring(path):
+            check_same_training(path, content["description"], self.description)
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.history = Pretraining(**content["history"])
 
     def _note(self, loss: Tensor, first: Tensor, second: Tensor) -> None:
         """Write a step down."""

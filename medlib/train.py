@@ -21,6 +21,7 @@ from medlib.checkpoint import (
     check_same_training,
     describe_network,
     read_checkpoint,
+    restoring,
     write_checkpoint,
 )
 from medlib.models.auxiliary import total_loss
@@ -359,14 +360,17 @@ class _Training:
     def load(self, path: Path) -> None:
         """Go on where a checkpoint ended."""
         content = read_checkpoint(path, device=self.device)
-        check_same_training(path, content["description"], self.description)
-        self.model.load_state_dict(content["model"])
-        if self.averaged is not None:
-            self.averaged.load_state_dict(content["averaged"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.scaler.load_state_dict(content["scaler"])
-        self.best = content["best"]
-        self.history = History(**content["history"])
+        with restoring(path):
+            check_same_training(path, content["description"], self.description)
+            if content["best"] is not None:
+                self.model.load_state_dict(content["best"])  # fits, or fails here
+            self.model.load_state_dict(content["model"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(content["averaged"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.scaler.load_state_dict(content["scaler"])
+            self.best = content["best"]
+            self.history = History(**content["history"])
 
     def close(self) -> History:
         """Give the network the selected weights, and return the history."""

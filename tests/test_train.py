@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import resource
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 
@@ -394,6 +395,22 @@ def test_checkpoints_are_whole_or_absent(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(path, {"n": 2})
+    assert read_checkpoint(path)["n"] == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_is_really_full_is_named_and_the_old_checkpoint_stays(tmp_path):
+    """PyTorch turns the error of the disk into a RuntimeError of its own."""
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, {"n": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write_checkpoint(path, {"weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(path)
     assert read_checkpoint(path)["n"] == 1
     assert list(tmp_path.iterdir()) == [path]
 

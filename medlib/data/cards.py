@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -16,6 +17,7 @@ from medlib.errors import MedlibError
 
 TASKS = ("binary", "multi-class", "ordinal", "multi-label")
 SPLITS = ("train", "val", "test")
+LAYOUTS = {"medmnist": "md5", "rows": "arrays", "sklearn": "arrays"}  # and the digest of each
 
 
 @dataclass(frozen=True)
@@ -194,11 +196,41 @@ def read_card(path: Path) -> Card:
     """
     try:
         entries = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        if not isinstance(entries, dict):
+            raise TypeError("it is no table of entries")
+        _check_kinds(entries)
         found = Card(**{key: _frozen(value) for key, value in entries.items()})
-    except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
-        raise MedlibError(f"data card {path} cannot be read: {error}") from error
+    except (OSError, yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise MedlibError(f"data card {path} cannot be read: {said}") from error
     _check(found, path)
     return found
+
+
+def _check_kinds(entries: Mapping[str, object]) -> None:
+    """Refuse an entry of another kind than `Card` announces, before anything computes with it."""
+    for name, kind in get_type_hints(Card).items():
+        if name in entries and not _is_kind(entries[name], kind):
+            raise TypeError(f"{name} is {entries[name]!r:.80}, expected {_KINDS.get(kind, kind)}")
+
+
+def _is_kind(value: object, kind: Any) -> bool:
+    """Tell whether a value of a YAML file is what an annotation says; lists stand for tuples."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin is UnionType:
+        return any(_is_kind(value, one) for one in inner)
+    if origin is tuple:
+        return isinstance(value, list) and all(_is_kind(each, inner[0]) for each in value)
+    if origin is Mapping:
+        return isinstance(value, dict) and all(
+            _is_kind(key, inner[0]) and _is_kind(each, inner[1]) for key, each in value.items()
+        )
+    return type(value) is kind or (value is None and kind is NoneType)
+
+
+_KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast
@@ -222,6 +254,16 @@ def _check(found: Card, path: Path) -> None:
         wrong.append(f"a binary task with {found.num_classes} classes")
     if any(set(flaw) != {"what", "source"} for flaw in found.flaws):
         wrong.append("each flaw needs 'what' and 'source'")
+    if any(not {"kind", "url"} <= set(origin) for origin in found.origins):
+        wrong.append("each origin needs 'kind' and 'url'")
+    if not {"name", "url", "read"} <= set(found.licence):
+        wrong.append("the licence needs 'name', 'url' and 'read'")
+    if found.layout not in LAYOUTS:
+        wrong.append(f"layout is {found.layout!r}, expected one of {LAYOUTS}")
+    elif not {LAYOUTS[found.layout]} <= set(found.digests):
+        wrong.append(f"digests lacks {LAYOUTS[found.layout]!r}")
+    if any(size < 1 for size in (found.size, found.channels, *found.counts.values())):
+        wrong.append("size, channels and counts must be at least 1")
     if wrong:
         raise MedlibError(f"data card {path}: {'; '.join(wrong)}")
 

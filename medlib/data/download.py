@@ -20,8 +20,9 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from medlib import __version__
 from medlib.errors import DigestMismatch, MedlibError
@@ -40,7 +41,8 @@ class Patience:
     connect : float
         For a server to answer at all; afterwards the machine counts as offline.
     stall : float
-        Without a byte, or below one KiB a second, before the connection is given up.
+        Without a byte, or below one KiB a second, before the connection is given up; twice as long
+        for an answer that begins letter by letter.
     attempts : int
         Tries without progress, one after the other.
     pause : float
@@ -172,30 +174,38 @@ def _attempt(
     url: str, part: "_Part", max_bytes: int, patience: Patience, progress: Progress
 ) -> None:
     """Ask once, from where the part ends, and read to the end."""
-    with _opened(url, part.size, patience) as response:
+    watch = _Watch(2 * patience.stall)
+    with watch, _opened(url, part.size, patience, watch) as response:
+        watch.check()
         _check_kind(url, response)
-        if not _continues(response, part):
+        if _continues(response, part):
+            part.resumed = part.size > 0
+        else:
             part.restart()
         total = _total(response, part)
         _check_room(url, part, total, max_bytes)
-        for block in _blocks(response, patience):
+        for block in _blocks(response, patience, watch):
             part.write(block)
             if part.size > max_bytes:
+                part.restart()
                 raise DownloadFailed(f"{url} sends more than the {max_bytes:,} bytes allowed")
             progress(part.size, total)
+        watch.check()
     if total is not None and part.size < total:
         raise _Interrupted(f"the connection ended after {part.size:,} of {total:,} bytes")
 
 
 @contextlib.contextmanager
-def _opened(url: str, offset: int, patience: Patience) -> Iterator[http.client.HTTPResponse]:
+def _opened(
+    url: str, offset: int, patience: Patience, watch: "_Watch"
+) -> Iterator[http.client.HTTPResponse]:
     """Open the address and sort what goes wrong into what a further try may mend, or not."""
     headers = {"User-Agent": f"medlib/{__version__}", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
     try:
         request = urllib.request.Request(url, headers=headers)
-        opener = urllib.request.build_opener()  # reads the proxies that are set now
+        opener = urllib.request.build_opener(*watch.handlers())  # reads the proxies set now
         with opener.open(request, timeout=patience.stall) as response:
             yield response
     except urllib.error.HTTPError as error:
@@ -207,17 +217,29 @@ def _opened(url: str, offset: int, patience: Patience) -> Iterator[http.client.H
     except TimeoutError as error:
         raise _Interrupted(f"not a byte for {patience.stall:g} s") from error
     except (ConnectionError, http.client.HTTPException, ssl.SSLError) as error:
-        raise _Interrupted(f"the connection broke ({error or type(error).__name__})") from error
+        why = watch.why or f"the connection broke ({_one_line(error) or type(error).__name__})"
+        raise _Interrupted(why) from error
+    except ValueError as error:  # of urllib, over an address that it was redirected to
+        raise DownloadFailed(f"{url} redirects to no address ({_one_line(error)})") from error
 
 
 def _sorted_answer(url: str, error: urllib.error.HTTPError) -> Exception:
     if error.code == 416:
         return _RestartNeeded("the server has less than we hold")
     if error.code in {408, 425, 429} or error.code >= 500:
-        after = error.headers.get("Retry-After", "")
-        wait = float(after) if after.isdigit() else 0.0
-        return _Interrupted(f"the server answered {error.code} {error.reason}", wait)
-    return DownloadFailed(f"{url}: the server answered {error.code} {error.reason}")
+        wait = _whole_number(error.headers.get("Retry-After", "")) or 0
+        return _Interrupted(f"the server answered {error.code} {_one_line(error.reason)}", wait)
+    return DownloadFailed(f"{url}: the server answered {error.code} {_one_line(error.reason)}")
+
+
+def _one_line(text: object) -> str:
+    """Put an answer of urllib, which has several lines for a redirect, into one."""
+    return " ".join(str(text).split())
+
+
+def _whole_number(text: str) -> int | None:
+    """Return the number in a header; None for anything else, and for one beyond all sense."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 class _RestartNeeded(_Interrupted):
@@ -240,8 +262,8 @@ def _continues(response: http.client.HTTPResponse, part: "_Part") -> bool:
 
 
 def _total(response: http.client.HTTPResponse, part: "_Part") -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return part.size + int(length) if length.isdigit() else None
+    length = _whole_number(response.headers.get("Content-Length", ""))
+    return None if length is None else part.size + length
 
 
 def _check_room(url: str, part: "_Part", total: int | None, max_bytes: int) -> None:
@@ -257,17 +279,99 @@ def _check_room(url: str, part: "_Part", total: int | None, max_bytes: int) -> N
         )
 
 
-def _blocks(response: http.client.HTTPResponse, patience: Patience) -> Iterator[bytes]:
+def _blocks(
+    response: http.client.HTTPResponse, patience: Patience, watch: "_Watch"
+) -> Iterator[bytes]:
     """Read blocks until the end; give up on a server that trickles."""
     since, received = time.monotonic(), 0
     while block := response.read1(BLOCK):
         yield block
+        watch.restart()
         received += len(block)
         elapsed = time.monotonic() - since
         if elapsed > patience.stall:
             if received < 1024 * elapsed:
                 raise _Interrupted(f"only {received:,} bytes in {elapsed:.0f} s")
             since, received = time.monotonic(), 0
+
+
+class _Watch:
+    """Ends a connection on which nothing was finished for too long.
+
+    The time limit of a socket is for one byte. A server that sends one letter of a header now and
+    then would keep `http.client` waiting for hours, so a thread shuts the socket down.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.why = ""
+        self._connections: list[http.client.HTTPConnection] = []
+        self._sockets: list[socket.socket] = []
+        self._over = threading.Event()
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now."""
+        self._until = time.monotonic() + self.seconds
+
+    def check(self) -> None:
+        """Refuse what was read of a connection that was ended: its end was ours."""
+        if self.why:
+            raise _Interrupted(self.why)
+
+    def handlers(self) -> list[urllib.request.BaseHandler]:
+        """Return handlers for urllib whose connections are watched."""
+        return [_WatchedHTTP(self), _WatchedHTTPS(self)]
+
+    def connection(self, kind: type[http.client.HTTPConnection], *where: Any, **how: Any) -> Any:
+        """Make a connection and remember its socket, which urllib hands on to the response."""
+        made = kind(*where, **how)
+        connect = made.connect
+
+        def remembered() -> None:
+            connect()
+            self._sockets.append(made.sock)
+
+        made.connect = remembered  # type: ignore[method-assign]
+        self._connections.append(made)
+        return made
+
+    def __enter__(self) -> "_Watch":
+        threading.Thread(target=self._wait, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _wait(self) -> None:
+        while not self._over.wait(max(0.01, self._until - time.monotonic())):
+            if time.monotonic() >= self._until:
+                self.why = f"no complete answer within {self.seconds:g} s"
+                return self._shut_down()
+
+    def _shut_down(self) -> None:
+        """Wake whoever waits for the socket; also one that is still in the middle of TLS."""
+        for each in (*self._sockets, *(c.sock for c in self._connections if c.sock)):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+
+class _WatchedHTTP(urllib.request.HTTPHandler):
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(self._watch.connection, http.client.HTTPConnection), req)
+
+
+class _WatchedHTTPS(urllib.request.HTTPSHandler):
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(self._watch.connection, http.client.HTTPSConnection), req)
 
 
 class _Part:

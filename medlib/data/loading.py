@@ -147,6 +147,11 @@ def channels_first(images: np.ndarray) -> np.ndarray:
 def as_labels(card: Card, path: Path, labels: np.ndarray, count: int) -> np.ndarray:
     """Check labels against the card and return them as int64, ``(N,)`` or ``(N, K)``."""
     columns = card.num_classes if card.multi_label else 1
+    if labels.ndim == 0 or labels.dtype.kind not in "iub":
+        raise MedlibError(
+            f"{path}: labels is {labels.dtype} {labels.shape}, expected whole numbers, one a case; "
+            f"{archive.REMEDY}"
+        )
     labels = labels.reshape(len(labels), -1).astype(np.int64)
     expect(path, "labels", labels, (count, columns), np.int64)
     highest = 1 if card.multi_label else card.num_classes - 1

@@ -69,6 +69,7 @@ def _acquire_file(
         origin["url"],
         store.placed(card),
         digest=("md5", card.digests["md5"]),
+        max_bytes=2 * card.download_bytes if card.download_bytes else download.MAX_BYTES,
         patience=patience,
         progress=progress,
     )
