@@ -249,13 +249,22 @@ class _Training:
         validated = [e["epoch"] for e in self.history.epochs if "val_loss" in e]
         return sum(epoch > self.history.best_epoch for epoch in validated) >= patience
 
+    @property
+    def steps_left(self) -> int:
+        """Steps of the next epoch: a whole pass, or what is left of all."""
+        whole = self.recipe.steps_per_epoch(len(self.images))
+        return min(self.total_steps - self.history.steps, whole)
+
     def run_epoch(self, advance: Callable[[dict[str, float]], None]) -> None:
         """Take the steps of one epoch, then validate."""
         epoch = len(self.history.epochs)
         torch.manual_seed(self.seed * 1_000_003 + epoch)
         self.model.train()
-        losses = [self.step(images, labels) for images, labels in self.batches()]
-        mean = self.team.mean(torch.stack(losses).mean())
+        # in one tensor: a small one a step would lie between the large ones, and hold their memory
+        losses = torch.empty(self.steps_left, device=self.device)
+        for number, (images, labels) in enumerate(self.batches()):
+            losses[number] = self.step(images, labels)
+        mean = self.team.mean(losses.mean())
         record = {"epoch": epoch, "train_loss": float(mean)}
         self._check_finite(record)
         record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
@@ -271,9 +280,7 @@ class _Training:
 
         Many small batches are prepared at once, since the cost of a small one is all overhead.
         """
-        left = self.total_steps - self.history.steps
-        count = min(left, self.recipe.steps_per_epoch(len(self.images)))
-        rows = torch.randperm(len(self.images))[: count * self.step_size]
+        rows = torch.randperm(len(self.images))[: self.steps_left * self.step_size]
         rows = self.team.share(rows).to(self.images.device)
         size = self.step_size // self.team.world
         together = max(1, PREPARED // (size * self.images[0].numel()))

@@ -24,6 +24,7 @@ PARAMETERS = ("profile", "seed", "device")
 TIMEOUT = 3600  # seconds a cell; no chapter comes near it, but a hang must end
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn", "scikit-image", "papermill")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+KERNEL = re.compile(r"\S*ipykernel_\d+/\d+\.py")  # named by a warning, with a process number
 
 
 def execute(stem: str, profile: str, seed: int, device: str) -> dict:
@@ -92,15 +93,30 @@ def strip(notebook: NotebookNode) -> NotebookNode:
         cell.id = f"cell-{position}"
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
         for output in cell.get("outputs", []):
             _strip_output(output)
     return notebook
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join neighbours that were printed to one stream: where they were cut follows the clock."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else NotebookNode()
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _strip_output(output: NotebookNode) -> None:
     """Make an output the same in every run: no addresses, no progress that was overwritten."""
     if output.output_type == "stream":
         output.text = "\n".join(line.split("\r")[-1] for line in output.text.split("\n"))
+        output.text = KERNEL.sub("<cell>", output.text)
     if output.output_type == "error":
         output.traceback = [ANSI.sub("", line) for line in output.traceback]
     for kind, value in output.get("data", {}).items():
