@@ -3,10 +3,10 @@
 A page is made only where the table of contents names it, as MyST, and lands in the stage folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from book.workflow import api_pages, cards_page, chapters, solutions_page
+from book.workflow import api_pages, cards_page, chapters, kept, solutions_page
 from medlib import results
 
 
@@ -35,10 +35,15 @@ def write_pages(folder: Path, root: Path = chapters.ROOT) -> list[Path]:
     return found
 
 
-def _pages(root: Path) -> dict[str, Iterator[str]]:
-    """Return the lines of every page by document; nothing is computed before they are read."""
+def _pages(root: Path) -> dict[str, Iterable[str]]:
+    """Return the lines of every page by document; of most, nothing is computed before that."""
     return {
         cards_page.DOCUMENT: cards_page.data_cards(root),
         solutions_page.DOCUMENT: solutions_page.solutions(root),
-        **api_pages.pages(),
+        **kept.kept("api", kept.code_digest(), _api),
     }
+
+
+def _api() -> dict[str, list[str]]:
+    """Return the lines of the API's pages, which follow from the code alone."""
+    return {document: list(lines) for document, lines in api_pages.pages().items()}

@@ -313,10 +313,8 @@ def _input_files() -> list[Path]:
 
 def _needs(chapter: chapters.Chapter) -> list[str]:
     """Return the chapters whose artefacts a chapter takes; its text is parsed once."""
-    key = kept.digest(chapter.source.read_bytes(), kept.code_digest())
-    return kept.kept(
-        f"needs/{chapter.stem}", key, lambda: source.needs(source.read(chapter.source))
-    )
+    path = chapter.source
+    return kept.of_file(f"needs/{chapter.stem}", path, lambda: source.needs(source.read(path)))
 
 
 def _all_here(stems: list[str], profile: str, only: str | None) -> bool:

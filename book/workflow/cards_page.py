@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from book.workflow import chapters, fingerprint, source
+from book.workflow import chapters, fingerprint, kept, source
 from book.workflow.report import pipe_table
 from medlib import data
 from medlib.data import Card
@@ -59,9 +59,20 @@ def chapters_by_card(root: Path = chapters.ROOT) -> dict[str, list[chapters.Chap
     """Return, for each card, the chapters whose code names it, in the order of the book."""
     found: dict[str, list[chapters.Chapter]] = {name: [] for name in data.cards()}
     for chapter in chapters.chapters(root):
-        for name in fingerprint.cards_named(source.code(source.read(chapter.source))):
+        for name in _named(chapter.source):
             found[name].append(chapter)
     return found
+
+
+def _named(path: Path) -> list[str]:
+    """Return the cards that a chapter names."""
+    known = " ".join(data.cards())
+    return kept.of_file(
+        f"cards/{path.stem}",
+        path,
+        lambda: sorted(fingerprint.cards_named(source.code(source.read(path)))),
+        known,
+    )
 
 
 def anchor(name: str) -> str:

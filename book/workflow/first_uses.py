@@ -5,10 +5,13 @@ the book. A term is first used where its first link stands; a term without any i
 captions, tables and boxes too.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from book.workflow import kept
 from book.workflow.inline import PIECE
 from book.workflow.myst import Block
 from book.workflow.terms import Terms, entries, placed
@@ -59,7 +62,7 @@ class Section:
     title: str = ""
 
 
-def weave(pages: Sequence[Page], glossary: str) -> str:
+def weave(pages: Sequence[Page], glossary: str, keep: Callable[..., Any] = kept.anew) -> str:
     """Link the terms on all pages, and say in the glossary where each is first used.
 
     Parameters
@@ -68,6 +71,8 @@ def weave(pages: Sequence[Page], glossary: str) -> str:
         The pages in the order of the book; their texts are changed.
     glossary : str
         The glossary's page.
+    keep : callable
+        `kept.kept` to remember what each page came to.
 
     Returns
     -------
@@ -75,24 +80,33 @@ def weave(pages: Sequence[Page], glossary: str) -> str:
         The glossary's page with a line more in each entry.
     """
     terms = Terms.of(glossary)
-    for page in pages:
-        page.texts[:] = terms.link(page.texts)
-    found = first_uses(pages, terms)
+    shared = kept.digest(glossary, json.dumps(terms.words, sort_keys=True), kept.code_digest())
+    linked: dict[str, Section] = {}
+    named: dict[str, Section] = {}
+    for number, page in enumerate(pages):
+        key = kept.digest(shared, *page.texts)
+        each = keep(f"terms/{page.document}", key, lambda page=page: _woven(page, terms))
+        page.texts[:] = each["texts"]
+        for known, uses in ((linked, each["linked"]), (named, each["named"])):
+            for term, place in uses.items():
+                known.setdefault(term, Section(number, *place))
+    found = named | linked
     labels = _mark(pages, set(found.values()))
     lines = {term: _line(pages[at.page], at, labels.get(at)) for term, at in found.items()}
     return with_lines(glossary, lines)
 
 
-def first_uses(pages: Sequence[Page], terms: Terms) -> dict[str, Section]:
-    """Return the section in which each term is first used; a term that is not used is left out."""
-    linked: dict[str, Section] = {}
-    named: dict[str, Section] = {}
-    for section, text in _prose(pages):
+def _woven(page: Page, terms: Terms) -> dict[str, Any]:
+    """Link the terms on a page; say where it first uses each, as a link and in any other way."""
+    texts = terms.link(page.texts)
+    linked: dict[str, tuple[int, int, str]] = {}
+    named: dict[str, tuple[int, int, str]] = {}
+    for place, text in _prose(texts):
         for _at, term in terms.roles(text):
-            linked.setdefault(term, section)
+            linked.setdefault(term, place)
         for use in terms.uses(PIECE.sub(_shown, text)):
-            named.setdefault(use.term, section)
-    return named | linked
+            named.setdefault(use.term, place)
+    return {"texts": texts, "linked": linked, "named": named}
 
 
 def with_lines(glossary: str, lines: Mapping[str, str]) -> str:
@@ -104,17 +118,16 @@ def with_lines(glossary: str, lines: Mapping[str, str]) -> str:
     return glossary
 
 
-def _prose(pages: Sequence[Page]) -> Iterator[tuple[Section, str]]:
-    """Yield the text of every block of prose with the section that it stands in."""
-    for number, page in enumerate(pages):
-        section = Section(number)
-        for cell, text in enumerate(page.texts):
-            for at, block in placed(text):
-                heading = HEADING.match(block.text) if block.kind == "text" else None
-                if heading:
-                    section = Section(number, cell, at, heading["title"])
-                elif block.kind not in {"literal", "math", "target", "nothing"}:
-                    yield section, _words(block)
+def _prose(texts: Sequence[str]) -> Iterator[tuple[tuple[int, int, str], str]]:
+    """Yield every block of prose, with cell, position and title of the section it stands in."""
+    section = (-1, -1, "")
+    for cell, text in enumerate(texts):
+        for at, block in placed(text):
+            heading = HEADING.match(block.text) if block.kind == "text" else None
+            if heading:
+                section = (cell, at, heading["title"])
+            elif block.kind not in {"literal", "math", "target", "nothing"}:
+                yield section, _words(block)
 
 
 def _words(block: Block) -> str:

@@ -42,6 +42,25 @@ def kept(name: str, key: str, make: Callable[[], Any]) -> Any:
     return value
 
 
+def of_file(name: str, path: Path, make: Callable[[], Any], *parts: str) -> Any:
+    """Return what a file of this checkout gives; one of another checkout is read anew.
+
+    Parameters
+    ----------
+    name : str
+        Which value it is, as for `kept`.
+    path : Path
+        The file.
+    make : callable
+        Reads it.
+    *parts : str
+        What else the value depends on, beside the code.
+    """
+    if not path.is_relative_to(ROOT):
+        return make()
+    return kept(name, digest(path.read_bytes(), code_digest(), *parts), make)
+
+
 def anew(name: str, key: str, make: Callable[[], Any]) -> Any:
     """Make a value without keeping it: for checkouts that are not this one."""
     return make()

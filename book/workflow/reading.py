@@ -11,12 +11,13 @@ import ast
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
-from book.workflow import chapters, source, terms
+from book.workflow import chapters, kept, source, terms
 from book.workflow.compendium import resolve
 from book.workflow.myst import Block, blocks
 from book.workflow.words import _, ngettext
@@ -289,9 +290,17 @@ def _documents(root: Path) -> Iterator[str]:
 
 
 def _read(root: Path, document: str, known: re.Pattern[str] | None) -> Reading:
-    """Count one page."""
+    """Count one page, or remember what it came to."""
     path = root / f"{document}.md"
     label = f"{chapters.document_number(document)} {chapters.title_of(path)}"
+    pattern = known.pattern if known else ""
+    name = f"reading/{document}"
+    load, count = kept.of_file(name, path, lambda: _counted(path, document, known), pattern)
+    return Reading(label, Load(**load), count)
+
+
+def _counted(path: Path, document: str, known: re.Pattern[str] | None) -> list[Any]:
+    """Count one page: its load as plain values, and the number of its terms."""
     if document.startswith("notebooks/"):
         notebook = source.read(path)
         load = of_chapter(notebook)
@@ -300,7 +309,7 @@ def _read(root: Path, document: str, known: re.Pattern[str] | None) -> Reading:
         text = path.read_text(encoding="utf-8")
         load = of_text(text)
     plain = " ".join(text.lower().split())
-    return Reading(label, load, len(set(known.findall(plain))) if known else 0)
+    return [asdict(load), len(set(known.findall(plain))) if known else 0]
 
 
 def _rounded(minutes: float) -> int:

@@ -7,10 +7,10 @@ chapters show; labels within an exercise stay with the chapter, so that referenc
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from book.workflow import chapters, source
+from book.workflow import chapters, kept, source
 from book.workflow.myst import Block, Directive, blocks
 from medlib.errors import MedlibError
 
@@ -85,6 +85,17 @@ def exercises(chapter: chapters.Chapter) -> list[Exercise]:
     MedlibError
         For a solution whose exercise the chapter does not have, and for the forms that span cells.
     """
+    read = kept.of_file(
+        f"exercises/{chapter.stem}",
+        chapter.source,
+        lambda: [asdict(exercise) for exercise in _exercises(chapter)],
+        chapter.number,
+    )
+    return [Exercise(**each) for each in read]
+
+
+def _exercises(chapter: chapters.Chapter) -> list[Exercise]:
+    """Read the exercises of a chapter."""
     found: dict[str, Exercise] = {}
     for directive in _directives(chapter):
         body = _elsewhere(directive.body, chapter.document)

@@ -25,6 +25,7 @@ from book.workflow import (
     completed,
     estimate,
     first_uses,
+    kept,
     page_links,
     reading,
     report,
@@ -135,7 +136,7 @@ def _with_terms(notebooks: dict[str, NotebookNode]) -> Iterator[tuple[str, bytes
         for document in chapters.contents()
         if document not in WITHOUT_TERMS and (page := _page(document, cells))
     ]
-    text = first_uses.weave(pages, glossary.read_text("utf-8"))
+    text = first_uses.weave(pages, glossary.read_text("utf-8"), kept.kept)
     yield f"{first_uses.DOCUMENT}.md", text.encode()
     for page in pages:
         if page.document not in cells:
