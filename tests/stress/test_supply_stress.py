@@ -1,0 +1,107 @@
+"""What the book depends on: chapters that cannot reach anybody, oldest and newest versions."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from book.workflow import oldest
+from book.workflow.chapters import ROOT
+
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(2 * 3600)]
+
+CHAPTERS = (  # of each Part, with a training and an export among them
+    "01-02-clinical-tasks",
+    "02-01-images-as-arrays",
+    "03-02-lenet-alexnet",
+    "04-12-running",
+    "05-04-shift-fairness",
+)
+# Python tells its audit hooks of every attempt, also of those that fail or that a library hides.
+LISTEN = """\
+import json, sys
+with open(%r, "a") as file:
+    file.write("listening\\n")
+def _heard(event, args):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname"}:
+        if not any(own in repr(args) for own in ("127.0.0.1", "::1", "localhost", "/")):
+            with open(%r, "a") as file:
+                file.write(json.dumps([event, repr(args)]) + "\\n")
+sys.addaudithook(_heard)
+"""
+ALONE = 'ip link set lo up; exec "$@"'  # a kernel is spoken to over the loopback interface
+COUNTED = re.compile(r"(\d+) (passed|failed|error)")
+
+
+def isolated() -> bool:
+    """Tell whether a process may have a network of its own here, with nobody on it."""
+    if not (shutil.which("unshare") and shutil.which("ip")):
+        return False
+    return subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not isolated(), reason="needs unshare, ip and the right to use them")
+def test_chapters_reach_nobody(tmp_path, finding):
+    """Execute chapters with no interface but the loopback, and listen to every kernel."""
+    heard, kernels = tmp_path / "heard.txt", tmp_path / "kernels.txt"
+    start = tmp_path / "ipython" / "profile_default" / "startup" / "listen.py"
+    start.parent.mkdir(parents=True)
+    start.write_text(LISTEN % (str(kernels), str(heard)), encoding="utf-8")
+    code = (
+        "from pathlib import Path; from book.workflow import spread; "
+        f"spread.execute_in(Path({str(tmp_path / 'alone')!r}), {CHAPTERS!r}, 'fast', "
+        f"{{'IPYTHONDIR': {str(tmp_path / 'ipython')!r}}})"
+    )
+    words = ["unshare", "--net", "sh", "-c", ALONE, "sh", sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    stamps = (tmp_path / "alone" / "fast" / "stamps").glob("*.json")
+    read = [json.loads(stamp.read_text("utf-8")) for stamp in stamps]
+    well = sum(stamp["status"] == "ok" and not stamp["missing"] for stamp in read)
+    asked = heard.read_text("utf-8").splitlines() if heard.exists() else []
+    what = "Chapters executed in profile `fast` on a machine with no network but itself"
+    value = f"{well} of {len(CHAPTERS)}"
+    finding("supply", what, value, bar="all", held=well == len(CHAPTERS))
+    what = "Other machines that their kernels tried to reach, heard by an audit hook"
+    finding("supply", what, f"{len(asked)}", bar="none", held=not asked)
+    assert well == len(CHAPTERS), done.stderr[-2000:]
+    assert len(kernels.read_text("utf-8").splitlines()) >= len(CHAPTERS)
+    assert asked == []
+
+
+@pytest.mark.parametrize("versions", ["oldest", "newest"])
+def test_the_unit_tests_pass_with_other_versions(versions, tmp_path, finding):
+    """Install into an environment of its own what the bounds allow, and run the unit tests."""
+    newer = shutil.which("python3.13") if versions == "newest" else None
+    python = _environment(tmp_path / "venv", newer or sys.executable, versions)
+    shown = "import platform as p, torch, numpy; "
+    shown += "print(p.python_version(), torch.__version__.split('+')[0], numpy.__version__)"
+    had = subprocess.run([python, "-c", shown], capture_output=True, text=True, check=True)
+    words = [python, "-m", "pytest", "-m", "not site", "-q", "-n", "2", "--dist", "worksteal"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    counts = {kind: int(number) for number, kind in COUNTED.findall(done.stdout[-300:])}
+    wrong = counts.get("failed", 0) + counts.get("error", 0)
+    names = "Python {}, PyTorch {}, NumPy {}".format(*had.stdout.split())
+    what = f"Unit tests that pass with the {versions} versions that are allowed ({names})"
+    value = f"{counts.get('passed', 0):,} of {counts.get('passed', 0) + wrong:,}"
+    finding("supply", what, value, bar="all", held=done.returncode == 0)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def _environment(folder: Path, python: str, versions: str) -> str:
+    """Install what makes the book, then the other versions of what the library needs."""
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    own = str(folder / "bin" / "python")
+    packages = ["--upgrade", "--upgrade-strategy", "eager", "-e", ".[export]"]
+    if versions == "oldest":
+        words = [sys.executable, "-m", oldest.__name__]
+        packages = subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+    for wanted in (["-c", "constraints.txt", "-e", ".[book,export,test]"], packages):
+        words = [own, "-m", "pip", "install", "--disable-pip-version-check", "-q", *wanted]
+        subprocess.run(words, cwd=ROOT, check=True)
+    return own
