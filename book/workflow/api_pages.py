@@ -6,6 +6,8 @@ not imported, so that staging stays quick. A new module or name appears by itsel
 """
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -339,7 +341,7 @@ def _first_line(docstring: str) -> str:
 def _constant_summary(node: ast.stmt, text: str) -> str:
     """Return the comment beside or above a constant, and the names that it lists."""
     lines = text.splitlines()
-    beside = lines[node.lineno - 1].partition("#")[2].strip()
+    beside = _comments(text).get(node.lineno, "")
     above = lines[node.lineno - 2].strip()
     words = beside or (above.lstrip("# ") if above.startswith("#") else "")
     value = node.value
@@ -348,6 +350,13 @@ def _constant_summary(node: ast.stmt, text: str) -> str:
     holds = f"Holds {', '.join(f'``{key.value!r}``' for key in keys)}." if known else ""
     sentence = f"{words[0].upper()}{words[1:].rstrip('.')}." if words else ""
     return f"{sentence} {holds}".strip() or "A constant."
+
+
+@cache
+def _comments(text: str) -> dict[int, str]:
+    """Return the comments of a source by line: a colour such as "#0069b4" is none."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
 
 
 def _inline(text: str) -> str:

@@ -22,15 +22,18 @@ SOLUTIONS = "book/solutions"
 SMALL = ("book/api", "book/reproducibility")  # looked up, not read
 STYLE = Path(__file__).resolve().parents[1] / "_static" / "medlib-print.css"
 # What only a screen has a use for: marks that link to themselves, scripts, code that the site
-# folds away, the citation of each chapter (the title page says how to cite), words for screen
-# readers that repeat what is printed beside them.
+# folds away, the citation and the day of each chapter (the title page has those of the book), words
+# for screen readers that repeat what is printed beside them, the cell that names the profile.
 DROPPED = (
-    "a.headerlink, script, noscript, button, details.hide, details.citation, "
-    ".visually-hidden, .toctree-wrapper"
+    "a.headerlink, script, noscript, button, details.hide, details.citation, div.tag_parameters, "
+    ".page-line, .visually-hidden, .toctree-wrapper"
 )
 # Words of code in the colour of all others, and words of names that may be broken: on paper their
 # marks say nothing, and double the file.
 PLAIN = "pre :is(span.n, span.p, span.w, span.nn, span.nx), code span.pre"
+SHOWN = ("img", "svg", "table", "math", "mjx-container")  # what a cell without words can hold
+SAME = {"This run", "Published", "Tolerance", "Verdict"}  # heads of the table of verdicts
+DASH = "\N{EN DASH}"
 LIVE = ".explorer-live, .medlib-try"  # what a script fills on the site
 ARTICLE = re.compile(r'<article class="bd-article">.*</article>', re.DOTALL)
 STYLES = re.compile(r'<link\b[^>]*\brel="stylesheet"[^>]*>')
@@ -163,6 +166,8 @@ def prepare(article: BeautifulSoup, site: Site, document: str) -> str:
     _name_live_parts(article, f"{site.url}/{document}.html")
     for each in article.select(DROPPED):
         _drop(each)
+    _drop_empty_cells(article)
+    _shorten_verdicts(article)
     _send_to_solutions(article, site, document)
     _answers_last(article)
     _into_headings(article)
@@ -192,12 +197,40 @@ def _drop(element: Tag) -> None:
     element.decompose()
 
 
+def _drop_empty_cells(article: BeautifulSoup) -> None:
+    """Remove cells of which nothing is left: a heading would stay behind with such a box."""
+    for cell in article.select("div.cell"):
+        if not _words(cell) and not cell.find(SHOWN):
+            _drop(cell)
+
+
+def _shorten_verdicts(article: BeautifulSoup) -> None:
+    """Leave out the claims that came out the same, digit for digit: a thousand on forty pages."""
+    for table in article.find_all("table"):
+        heads = [_words(each) for each in table.select("thead th")]
+        if not set(heads) >= SAME:
+            continue
+        wanted = heads.index("Verdict"), heads.index("Tolerance")
+        same = [
+            row for row in table.select("tbody tr")
+            if [_words(row.find_all("td")[at]) for at in wanted] == ["reproduced", DASH]
+        ]  # fmt: skip
+        for row in same:
+            _drop(row)
+        said = f"{len(same):,} more claims came out the same. The site lists each of them."
+        (table.find_parent(class_="pst-scrollable-table-container") or table).insert_before(
+            _new(article, "p", said)
+        )
+
+
 def _name_live_parts(article: BeautifulSoup, address: str) -> None:
     """Say in place of each interactive part where it works."""
     for each in article.select(LIVE):
-        note = _new(article, "p", "This part answers to the reader on the site: ", "medlib-online")
+        note = _new(
+            article, "p", "This part answers to the reader on the site: see ", "medlib-online"
+        )
         link = article.new_tag("a", href=address)
-        link.string = address
+        link.string = "the same page there"
         note.append(link)
         each.insert_before(note)
         each.decompose()

@@ -47,6 +47,9 @@ FIT = """(least) => {
     const times = wide(box);
     if (times > 1) box.style.zoom = Math.max(least / 1.5, 1 / times);
   }
+  // a figure in the shape of a page takes most of one; a wide one leaves room for text
+  for (const image of document.querySelectorAll("figure img, .cell_output img"))
+    image.style.maxHeight = image.naturalHeight > 1.15 * image.naturalWidth ? "165mm" : "105mm";
 }"""
 FAULTS = """() => [
   ...[...document.images].filter((each) => !each.naturalWidth).map(

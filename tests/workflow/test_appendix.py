@@ -227,3 +227,8 @@ def test_the_shorter_import_is_told():
     assert lines["medlib.data.loading.load"] == "from medlib import load"
     assert lines["medlib.data.cards.card"] == "from medlib.data import card"
     assert "medlib.metrics.auc" not in lines
+
+
+def test_a_colour_is_not_taken_for_a_comment():
+    palette = next(n for n in api_pages.names_of("medlib.plots.theme") if n.name == "PALETTE")
+    assert palette.summary.startswith("Dark enough to be read as text on white")

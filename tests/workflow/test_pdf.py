@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pikepdf
 import pytest
+from bs4 import BeautifulSoup
 from PIL import Image
 
 from book.workflow import pdf, pdf_edition, pdf_page, test
@@ -185,6 +186,31 @@ def test_a_page_is_made_ready_for_paper(tmp_path):
     assert '<span class="k">def</span> \nf</pre>' in made.html
     assert "lazy" not in made.html, "a picture far down is there before the sheet is printed"
     assert made.html.index("Part 1") < made.html.index("<h1>")
+
+
+def test_what_is_empty_or_says_the_same_a_thousand_times_is_left_out(tmp_path):
+    rows = "".join(
+        f"<tr><td>{name}</td><td>1</td><td>1</td><td>{tolerance}</td><td>{verdict}</td></tr>"
+        for name, tolerance, verdict in (
+            ("first", pdf_page.DASH, "reproduced"),
+            ("second", "0.2", "reproduced"),
+            ("third", pdf_page.DASH, "differs"),
+        )
+    )
+    heads = "".join(
+        f"<th>{each}</th>" for each in ("Claim", "This run", "Published", "Tolerance", "Verdict")
+    )
+    article = BeautifulSoup(
+        f"""<h1>E</h1><div class="cell" id="old"><details class="hide">code</details></div>
+<div class="cell"><img src="a.png"></div><div class="cell tag_parameters">seed = 0</div>
+<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>""",
+        "html.parser",
+    )
+    pdf_page.prepare(article, pdf_page.Site(tmp_path, URL, frozenset()), "book/e")
+    assert len(article.select("div.cell")) == 1
+    assert article.find(id="old"), "links to it still have a place to lead to"
+    assert [row.td.text for row in article.select("tbody tr")] == ["second", "third"]
+    assert article.table.find_previous("p").text.startswith("1 more claims")
 
 
 def test_two_books_of_one_site_are_the_same(printed, site):

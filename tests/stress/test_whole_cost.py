@@ -1,0 +1,116 @@
+"""What the whole book costs: from nothing, again, and after a change of one page or one chapter."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from book.workflow.chapters import ROOT
+from medlib import results
+
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(2 * 3600)]
+WORDS = "\n\nA sentence that a test added, number {number}.\n"
+PAGE = "book/contributing.md"
+CHAPTER = "04-06-testing-once"
+REPEATS = 3
+
+
+class Book:
+    """A checkout whose book is built."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.changes = 0
+
+    def build(self) -> tuple[float, str]:
+        """Build it in profile cpu; return the seconds and what was said."""
+        words = [sys.executable, "-m", "book.workflow.build", "--cores", "2"]
+        env = os.environ | {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
+        env.pop("MEDLIB_BUILD", None)
+        started = time.monotonic()
+        done = subprocess.run(words, cwd=self.root, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return time.monotonic() - started, done.stdout
+
+    def change(self, name: str) -> None:
+        """Add a sentence to the end of a text."""
+        self.changes += 1
+        path = self.root / name
+        path.write_text(path.read_text("utf-8").rstrip() + WORDS.format(number=self.changes))
+
+    def took(self, stem: str) -> float:
+        """Return the seconds that the last execution of a chapter took."""
+        stamp = results.read_json(self.root / "_build" / "cpu" / "stamps" / f"{stem}.json")
+        return float(stamp["seconds"])
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    """A clone of this checkout, or the folder with a clone that MEDLIB_STRESS_BOOK names."""
+    named = os.environ.get("MEDLIB_STRESS_BOOK")
+    root = Path(named) if named else tmp_path_factory.mktemp("whole") / "book"
+    if not named:
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
+    return Book(root)
+
+
+@pytest.fixture(scope="module")
+def restored(clone: Book) -> Iterator[Book]:
+    """The same clone, with its texts as they were afterwards."""
+    kept = {name: (clone.root / name).read_bytes() for name in (PAGE, f"notebooks/{CHAPTER}.md")}
+    yield clone
+    for name, content in kept.items():
+        (clone.root / name).write_bytes(content)
+
+
+def test_the_book_from_nothing(clone: Book, finding):
+    if (clone.root / "_build" / "cpu").exists():
+        pytest.skip("this clone is built already")
+    seconds, said = clone.build()
+    minutes = f"{seconds / 60:.1f} minutes"
+    finding("cost", "`make book` from nothing, 2 cores, all chapters with their real data and the "
+            "site", minutes, bar="25 minutes", held=seconds <= 25 * 60)  # fmt: skip
+    assert "FAILED" not in said
+    assert seconds <= 25 * 60
+
+
+def test_nothing_changed(clone: Book, finding):
+    clone.build()
+    found = [clone.build() for _ in range(REPEATS)]
+    assert all("Nothing to do" in said for _seconds, said in found)
+    seconds = statistics.median(seconds for seconds, _said in found)
+    finding("cost", "`make book` again, the whole book, nothing changed", f"{seconds:.1f} s",
+            bar="3 s", held=seconds <= 3)  # fmt: skip
+    assert seconds <= 3
+
+
+def test_one_page_of_prose(restored: Book, finding):
+    found = []
+    for _ in range(REPEATS):
+        restored.change(PAGE)
+        seconds, said = restored.build()
+        assert "0 of" in said
+        found.append(seconds)
+    seconds = statistics.median(found)
+    finding("cost", "`make book` after a change of one page of prose", f"{seconds:.1f} s",
+            bar="10 s", held=seconds <= 10)  # fmt: skip
+    assert seconds <= 10
+
+
+def test_one_chapter(restored: Book, finding):
+    """A sentence more in a chapter that no other chapter takes anything from."""
+    found = []
+    for _ in range(REPEATS):
+        restored.change(f"notebooks/{CHAPTER}.md")
+        seconds, said = restored.build()
+        assert "1 of" in said
+        found.append(seconds - restored.took(CHAPTER))
+    seconds = statistics.median(found)
+    finding("cost", "`make book` after a change of one chapter, beyond the chapter's own seconds",
+            f"{seconds:.1f} s", bar="10 s", held=seconds <= 10)  # fmt: skip
+    assert seconds <= 10
