@@ -218,8 +218,8 @@ class Server:
 
 
 @contextmanager
-def slow_server() -> Iterator["Server"]:
-    """Give a server that sends 64 KiB every few milliseconds."""
+def slow_server(pause: float = 0.01) -> Iterator["Server"]:
+    """Give a server that sends 64 KiB and then waits for some seconds."""
     files: dict[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -237,7 +237,7 @@ def slow_server() -> Iterator["Server"]:
             with suppress(ConnectionError):
                 for at in range(start, len(content), 1 << 16):
                     self.wfile.write(content[at : at + (1 << 16)])
-                    time.sleep(0.01)
+                    time.sleep(pause)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

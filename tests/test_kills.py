@@ -68,7 +68,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, undisturbed, mom
 
 
 def test_a_killed_download_is_continued(tmp_path):
-    with kills.slow_server() as server:
+    with kills.slow_server(pause=0.06) as server:  # so that a busy machine looks in time
         get, size = kills.download(tmp_path, server, images=1500)
         cache = tmp_path / "cache"
         part = cache / "breastmnist.npz.part"
