@@ -18,6 +18,8 @@ COPIED = (
     "medlib", "data", "book", "results",
 )  # fmt: skip
 
+TOLERANCES = "tolerances"
+
 CHAPTER = """---
 jupytext:
   text_representation:
@@ -60,7 +62,7 @@ class TinyBook:
         (self.root / "notebooks" / f"{stem}.md").write_text(text, encoding="utf-8")
         stems = sorted(path.stem for path in (self.root / "notebooks").glob("*.md"))
         entries = [{"file": f"notebooks/{name}"} for name in stems]
-        fixed = [{"file": f"book/{name}"} for name in ("reproducibility", "status")]
+        fixed = [{"file": f"book/{name}"} for name in ("reproducibility", "status", TOLERANCES)]
         toc = {"format": "jb-book", "root": "book/index", "chapters": [*fixed, *entries]}
         (self.root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
 
@@ -104,6 +106,8 @@ def new_book(root: Path) -> TinyBook:
     for page in (root / "book").glob("*.md"):
         page.unlink()
     (root / "book" / "index.md").write_text("# A tiny book\n\nNothing else.\n", encoding="utf-8")
+    text = "# Tolerances\n\nThe report leads here.\n"
+    (root / "book" / f"{TOLERANCES}.md").write_text(text, encoding="utf-8")
     (root / "book" / "claims.yml").write_text("[]\n", encoding="utf-8")
     (root / "notebooks").mkdir()
     # the gates judge the real book; made-up chapters would fail them, and the lock takes long
