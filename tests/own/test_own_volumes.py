@@ -52,6 +52,20 @@ def test_both_kinds_give_the_same_slices(tmp_path, kind):
     assert found.changes[0] == "slice 5 of 9"
 
 
+def test_slices_are_those_of_the_file_that_is_there_now(tmp_path, monkeypatch):
+    monkeypatch.setattr("medlib.own.volumes.PREPARED", 100)  # several pieces a slice
+    first, second = volume(True, 1), volume(False, 2)
+    path = npz(tmp_path / "v.npz", volume=first)
+    before = read_plane(path, 4).values
+    path.unlink()
+    npz(path, volume=second[:, :-1])
+    found = read_plane(path, 4).values
+    low, high = np.percentile(second[:, :-1], (0.5, 99.5))
+    expected = np.round(np.clip((second[4, :-1] - low) / (high - low), 0, 1) * 255)
+    np.testing.assert_array_equal(found, expected)
+    assert before.shape != found.shape
+
+
 def test_a_volume_is_a_patient_and_the_note_is_plain(tmp_path):
     nifti(tmp_path / "a" / "1.nii.gz", volume(True, 1))
     npz(tmp_path / "b" / "2.npz", image=volume(False, 2))
