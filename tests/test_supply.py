@@ -102,7 +102,7 @@ def test_the_oldest_versions_are_the_lower_bounds():
     done = subprocess.run(
         [sys.executable, "-m", "book.workflow.oldest"], cwd=ROOT, capture_output=True, text=True
     )
-    assert "torch==2.6" in done.stdout.splitlines()
+    assert "torch==2.8" in done.stdout.splitlines()
     assert done.returncode == 0
 
 
