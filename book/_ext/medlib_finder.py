@@ -17,7 +17,7 @@ from sphinx.search.en import SearchEnglish
 from book._ext import preview_card
 from book._ext.site_images import copied
 from book._ext.site_text import first_paragraph, first_sentence
-from book.workflow import chapters, languages, source, web_files
+from book.workflow import chapters, kept, languages, source, web_files
 from book.workflow.words import _
 
 DOWNLOADS = {
@@ -131,10 +131,10 @@ def offer_downloads(
 def downloads(page: str) -> dict[str, str]:
     """Return what a chapter's page offers: its source, and its code as a script, by name."""
     path = chapters.ROOT / f"{page}.md"
-    return {
-        f"_sources/{page}.md": path.read_text("utf-8"),
-        f"_sources/{page}.py": jupytext.writes(source.read(path), fmt="py:percent"),
-    }
+    script = kept.of_file(
+        f"scripts/{path.stem}", path, lambda: jupytext.writes(source.read(path), fmt="py:percent")
+    )
+    return {f"_sources/{page}.md": path.read_text("utf-8"), f"_sources/{page}.py": script}
 
 
 def _is_chapter(page: str) -> bool:
