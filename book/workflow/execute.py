@@ -94,22 +94,23 @@ def strip(notebook: NotebookNode) -> NotebookNode:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if cell.cell_type == "code":
-            cell.outputs = _joined(cell.outputs)
+            cell.outputs = joined(cell.outputs)
         for output in cell.get("outputs", []):
             _strip_output(output)
     return notebook
 
 
-def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+def joined(outputs: list[dict]) -> list[dict]:
     """Join neighbours that were printed to one stream: where they were cut follows the clock."""
-    joined: list[NotebookNode] = []
+    found: list[dict] = []
     for output in outputs:
-        last = joined[-1] if joined else NotebookNode()
-        if output.output_type == "stream" and last.get("name") == output.name:
-            last.text += output.text
-        else:
-            joined.append(output)
-    return joined
+        if output["output_type"] == "stream":
+            output["text"] = "".join(output["text"])  # in a file, a list of lines
+            if found and found[-1].get("name") == output["name"]:
+                found[-1]["text"] += output["text"]
+                continue
+        found.append(output)
+    return found
 
 
 def _strip_output(output: NotebookNode) -> None:

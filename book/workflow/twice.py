@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 from book.workflow import build, fingerprint
+from book.workflow.execute import joined
 
 FILES = ("executed/*.ipynb", "results/*.json", "scores/**/*.csv", "artefacts/**/*")
 # cells that show times that they measured: how their code begins, by chapter
@@ -150,18 +151,5 @@ def _cells(path: Path) -> list[dict]:
     """Return the cells of an executed notebook, with printed text in one piece."""
     cells = json.loads(path.read_text("utf-8"))["cells"]
     for cell in cells:
-        cell["outputs"] = list(_joined(cell.get("outputs", [])))
+        cell["outputs"] = joined(cell.get("outputs", []))
     return cells
-
-
-def _joined(outputs: list[dict]) -> Iterator[dict]:
-    """Yield outputs; neighbours that were printed to the same stream are one."""
-    last: dict = {}
-    for output in outputs:
-        if output["output_type"] == "stream" and output["name"] == last.get("name"):
-            last["text"] += "".join(output["text"])
-            continue
-        if output["output_type"] == "stream":
-            output["text"] = "".join(output["text"])
-        last = output
-        yield output
