@@ -3,7 +3,7 @@
 A page is made only where the table of contents names it, as MyST, and lands in the stage folder.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from book.workflow import api_pages, cards_page, chapters, kept, solutions_page
@@ -35,15 +35,15 @@ def write_pages(folder: Path, root: Path = chapters.ROOT) -> list[Path]:
     return found
 
 
-def _pages(root: Path) -> dict[str, Iterable[str]]:
-    """Return the lines of every page by document; of most, nothing is computed before that."""
+def _pages(root: Path) -> dict[str, Iterator[str]]:
+    """Return the lines of every page by document; nothing is computed before they are read."""
     return {
         cards_page.DOCUMENT: cards_page.data_cards(root),
         solutions_page.DOCUMENT: solutions_page.solutions(root),
-        **kept.kept("api", kept.code_digest(), _api),
+        **{document: _remembered(document, lines) for document, lines in api_pages.pages().items()},
     }
 
 
-def _api() -> dict[str, list[str]]:
-    """Return the lines of the API's pages, which follow from the code alone."""
-    return {document: list(lines) for document, lines in api_pages.pages().items()}
+def _remembered(document: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a page of the API, which follow from the code alone."""
+    yield from kept.kept(f"pages/{document}", kept.code_digest(), lambda: list(lines))
