@@ -1,6 +1,7 @@
 """What the whole book costs: from nothing, again, and after a change of one page or one chapter."""
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -90,13 +91,7 @@ def test_nothing_changed(clone: Book, finding):
 
 
 def test_one_page_of_prose(restored: Book, finding):
-    found = []
-    for _ in range(REPEATS):
-        restored.change(PAGE)
-        seconds, said = restored.build()
-        assert "0 of" in said
-        found.append(seconds)
-    seconds = statistics.median(found)
+    seconds = statistics.median(rebuilt(restored, PAGE, executed=0))
     finding("cost", "`make book` after a change of one page of prose", f"{seconds:.1f} s",
             bar="10 s", held=seconds <= 10)  # fmt: skip
     assert seconds <= 10
@@ -104,13 +99,17 @@ def test_one_page_of_prose(restored: Book, finding):
 
 def test_one_chapter(restored: Book, finding):
     """A sentence more in a chapter that no other chapter takes anything from."""
-    found = []
-    for _ in range(REPEATS):
-        restored.change(f"notebooks/{CHAPTER}.md")
-        seconds, said = restored.build()
-        assert "1 of" in said
-        found.append(seconds - restored.took(CHAPTER))
-    seconds = statistics.median(found)
+    found = rebuilt(restored, f"notebooks/{CHAPTER}.md", executed=1)
+    seconds = statistics.median(each - restored.took(CHAPTER) for each in found)
     finding("cost", "`make book` after a change of one chapter, beyond the chapter's own seconds",
             f"{seconds:.1f} s", bar="10 s", held=seconds <= 10)  # fmt: skip
     assert seconds <= 10
+
+
+def rebuilt(book: Book, name: str, executed: int) -> Iterator[float]:
+    """Change a text and build, again and again; yield the seconds of each build."""
+    for _ in range(REPEATS):
+        book.change(name)
+        seconds, said = book.build()
+        assert re.search(rf"^{executed} of \d+ chapters", said, re.MULTILINE), said
+        yield seconds
