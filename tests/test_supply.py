@@ -12,25 +12,24 @@ import yaml
 
 from book.workflow import licences, oldest
 from medlib.errors import MedlibError
+from tests.listening import HOOK
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = licences.pinned((ROOT / "constraints.txt").read_text("utf-8"))
 
-# Python tells its audit hooks of every attempt, also of those that fail or that a library hides.
-LISTEN = """
-import importlib, json, pkgutil, sys
+LISTEN = f"""
+import importlib, json, pkgutil
 asked = []
-sys.addaudithook(lambda event, args: asked.append([event, repr(args)])
-                 if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto",
-                              "socket.gethostbyname", "urllib.Request"} else None)
+_heard = lambda *attempt: asked.append(attempt)
+{HOOK}
 imported = []
 for top in ("medlib", "book.workflow", "book._ext"):
     paths = importlib.import_module(top).__path__
-    for each in pkgutil.walk_packages(paths, f"{top}."):
+    for each in pkgutil.walk_packages(paths, top + "."):
         if not each.name.endswith("__main__"):
             importlib.import_module(each.name)
             imported.append(each.name)
-print(json.dumps({"asked": asked, "imported": imported}))
+print(json.dumps({{"asked": asked, "imported": imported}}))
 """
 
 

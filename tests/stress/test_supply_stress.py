@@ -12,20 +12,19 @@ import pytest
 
 from book.workflow import chapters, oldest
 from book.workflow.chapters import ROOT
+from tests.listening import HOOK
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(2 * 3600)]
 
-# Python tells its audit hooks of every attempt, also of those that fail or that a library hides.
-LISTEN = """\
-import json, sys
+LISTEN = f"""\
+import json
 with open(%r, "a") as file:
     file.write("listening\\n")
-def _heard(event, args):
-    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname"}:
-        if not any(own in repr(args) for own in ("127.0.0.1", "::1", "localhost", "/")):
-            with open(%r, "a") as file:
-                file.write(json.dumps([event, repr(args)]) + "\\n")
-sys.addaudithook(_heard)
+def _heard(event, words):
+    if not any(own in words for own in ("127.0.0.1", "::1", "localhost", "'/")):
+        with open(%r, "a") as file:
+            file.write(json.dumps([event, words]) + "\\n")
+{HOOK}
 """
 ALONE = 'ip link set lo up; exec "$@"'  # a kernel is spoken to over the loopback interface
 COUNTED = re.compile(r"(\d+) (passed|failed|error)")
