@@ -9,6 +9,7 @@ from typing import Any
 
 from medlib import paths
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 KINDS = ("score", "difference", "validation", "count")
 ID_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -168,7 +169,7 @@ def _entries(path: Path) -> list[Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # also no UTF-8, no such date
         raise ClaimsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if content is None:

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import yaml
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
@@ -29,6 +28,7 @@ from book.workflow.plainly import plainly
 from medlib import paths
 from medlib.claims import headlines, read_claims
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 CONTENTS, HEADLINES, SITE = "contents", "headlines", "site"
 RESULTS = {  # lists of the values of a run, not text: their titles alone are translated
@@ -223,8 +223,8 @@ def _generated(root: Path) -> dict[str, Iterator[str]]:
 
 def _contents(root: Path) -> Iterator[str]:
     """Yield the title of the book, the captions of its menu, and the titles of its pages."""
-    yield yaml.safe_load((root / "_config.yml").read_text("utf-8"))["title"]
-    toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
+    yield parsed((root / "_config.yml").read_text("utf-8"))["title"]
+    toc = parsed((root / "_toc.yml").read_text("utf-8"))
     yield from (part["caption"] for part in toc["parts"])
     yield from titles(root).values()
 

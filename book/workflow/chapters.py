@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 STEM = re.compile(r"(?P<part>\d\d)-(?P<place>\d\d)-(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
@@ -196,7 +195,7 @@ def repository_url(root: Path = ROOT, *, environment: bool = True) -> str:
     if environment and os.environ.get("GITHUB_REPOSITORY"):
         server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
         return f"{server}/{os.environ['GITHUB_REPOSITORY']}"
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    config = parsed((root / "_config.yml").read_text(encoding="utf-8"))
     url = (config.get("repository") or {}).get("url") or ""
     _owner_and_name(url)
     return url.rstrip("/")
@@ -204,7 +203,7 @@ def repository_url(root: Path = ROOT, *, environment: bool = True) -> str:
 
 def branch(root: Path = ROOT) -> str:
     """Return the branch of the repository that links lead to."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    config = parsed((root / "_config.yml").read_text(encoding="utf-8"))
     return (config.get("repository") or {}).get("branch") or "main"
 
 

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from book.workflow import chapters, completed
 from book.workflow.words import _
+from medlib.yaml_text import parsed
 
 SPECIAL = re.compile(r"[&%#_]")  # what LaTeX would take for a command
 
@@ -45,8 +44,8 @@ def work(root: Path = chapters.ROOT) -> Work:
     root : Path
         The checkout.
     """
-    cff = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
-    config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
+    cff = parsed((root / "CITATION.cff").read_text("utf-8"))
+    config = parsed((root / "_config.yml").read_text("utf-8"))
     version, url = str(cff["version"]), chapters.site_url(chapters.repository_url(root))
     if version in completed.releases(root):
         url = f"{url}/{chapters.edition_folder(f'v{version}')}"

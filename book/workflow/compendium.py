@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from book.workflow import chapters
 from book.workflow.bibliography import Bibliography
 from medlib.claims import Claim, read_claims
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 EDITIONS = ("cpu", "long", "gpu")
 NAMES = {"figure": "Fig."}
@@ -142,7 +141,7 @@ def read(root: Path = chapters.ROOT, repository: str | None = None) -> Compendiu
     repository : str, optional
         Address to write into the copies; that of ``_config.yml`` where omitted.
     """
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    config = parsed((root / "_config.yml").read_text(encoding="utf-8"))
     repository = repository or chapters.repository_url(root, environment=False)
     claims, measured = _published(root / "results")
     return Compendium(

@@ -21,13 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from book.workflow import chapters, completed, languages, web_files
 from book.workflow.chapters import edition_folder, tag_numbers
 from book.workflow.plainly import plainly
 from medlib import paths
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 SWITCH = "<!-- menu of the editions -->"  # stands in book/_templates/edition-switch.html
 BANNER = "<!-- banner of an old edition -->"  # is put before each page by the Sphinx extension
@@ -137,7 +136,7 @@ def assemble(root: Path, site: Path, archives: Path, target: Path) -> list[Editi
 
 def checkout_version(root: Path) -> str:
     """Return the version of a checkout, as its citation file says it."""
-    return str(yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))["version"])
+    return str(parsed((root / "CITATION.cff").read_text("utf-8"))["version"])
 
 
 def archive_name(tag: str) -> str:
@@ -298,7 +297,7 @@ def at_root(root: Path, folder: Path, editions: Sequence[Edition]) -> dict[str, 
         All, the latest first.
     """
     latest, url = editions[0], chapters.site_url(chapters.repository_url(root))
-    title = yaml.safe_load((root / "_config.yml").read_text("utf-8"))["title"]
+    title = parsed((root / "_config.yml").read_text("utf-8"))["title"]
     forwards = {
         page: web_files.forward(
             title, f"{'../' * page.count('/')}{latest.name}/{page}", f"{url}/{latest.name}/{page}"

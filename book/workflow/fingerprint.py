@@ -13,11 +13,10 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
 from book.workflow import chapters, imports, kept, source
 from medlib import data, paths, results
 from medlib.profiles import profile_named
+from medlib.yaml_text import parsed
 
 LONG_READER = "medlib.long_runs"
 VERSIONED = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib")
@@ -117,7 +116,7 @@ def _long_edition() -> str:
 
 @cache
 def _claims() -> list[dict]:
-    return yaml.safe_load(paths.package_file("book/claims.yml").read_text("utf-8")) or []
+    return parsed(paths.package_file("book/claims.yml").read_text("utf-8")) or []
 
 
 @cache

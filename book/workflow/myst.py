@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.amsmath import amsmath_plugin
@@ -14,6 +13,8 @@ from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
 from mdit_py_plugins.myst_blocks import myst_block_plugin
+
+from medlib.yaml_text import parsed
 
 DIRECTIVE = re.compile(r"\{(?P<name>[^\s{}]+)\}\s*(?P<argument>.*)", re.DOTALL)
 OPTION = re.compile(r":(?P<key>[A-Za-z][\w-]*):[ \t]*(?P<value>.*)")
@@ -169,7 +170,7 @@ def _options(lines: list[str]) -> tuple[dict[str, str], list[str]]:
     """Split the content of a directive into its options and its body."""
     if lines and lines[0].strip() == "---":
         end = next((i for i, line in enumerate(lines[1:], 1) if line.strip() == "---"), len(lines))
-        values = yaml.safe_load("\n".join(lines[1:end])) or {}
+        values = parsed("\n".join(lines[1:end])) or {}
         return {key: str(value) for key, value in values.items()}, lines[end + 1 :]
     options, at = {}, 0
     while at < len(lines) and (match := OPTION.fullmatch(lines[at].strip())):

@@ -10,10 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from book.workflow import chapters
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 SKELETON = Path(__file__).with_name("skeleton.md")
 CLAIM = """
@@ -100,7 +99,7 @@ def _check_free(stem: str, name: str, root: Path) -> None:
     place = stem[:5]
     for other in sorted((root / "notebooks").glob(f"{place}-*.md")):
         raise MedlibError(f"the place {place} is taken by notebooks/{other.name}: choose another")
-    known = yaml.safe_load((root / "book" / "claims.yml").read_text("utf-8")) or []
+    known = parsed((root / "book" / "claims.yml").read_text("utf-8")) or []
     if any(claim.get("id") == f"{name}-breast-auc" for claim in known):
         raise MedlibError(f"the claim {name}-breast-auc exists already: choose another name")
 

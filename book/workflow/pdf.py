@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from book.workflow import chapters, pdf_front, pdf_join, pdf_page, pdf_print
 from book.workflow.pdf_edition import Edition, edition
 from book.workflow.plainly import plainly
 from book.workflow.progress import clock
 from medlib import paths
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 Parts = Mapping[str, Sequence[str]]  # caption -> documents
 
@@ -32,7 +31,7 @@ def contents(root: Path = chapters.ROOT) -> dict[str, list[str]]:
     root : Path
         The checkout.
     """
-    toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
+    toc = parsed((root / "_toc.yml").read_text("utf-8"))
     parts = {"": [toc["root"]]}
     for part in toc.get("parts", [toc]):
         parts.setdefault(part.get("caption", ""), []).extend(_files(part.get("chapters", [])))

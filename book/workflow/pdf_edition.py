@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from book.workflow import changed, chapters, citing
 from book.workflow.completed import VERSION
+from medlib.yaml_text import parsed
 
 NO_DEVICE = (
     "For learning and research. No model of this book was tested on patients, and none is a "
@@ -65,7 +64,7 @@ def edition(root: Path = chapters.ROOT) -> Edition:
         The checkout.
     """
     work = citing.work(root)
-    persons = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))["authors"]
+    persons = parsed((root / "CITATION.cff").read_text("utf-8"))["authors"]
     changelog = root / "CHANGELOG.md"
     notes = changelog.read_text("utf-8") if changelog.exists() else ""
     dates = {match["version"]: match["date"] for match in VERSION.finditer(notes)}

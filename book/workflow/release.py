@@ -13,10 +13,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from book.workflow import chapters, compendium, sync
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 
 def problems(root: Path = chapters.ROOT, tag: str = "") -> list[str]:
@@ -54,7 +53,7 @@ def _versions(root: Path, tag: str) -> Iterator[str]:
     """Compare the tag with the four places that name a version."""
     wanted = tag.removeprefix("v")
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    citation = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))["version"]
+    citation = parsed((root / "CITATION.cff").read_text("utf-8"))["version"]
     archive = json.loads((root / ".zenodo.json").read_text("utf-8"))["version"]
     places = {"pyproject.toml": project, "CITATION.cff": str(citation), ".zenodo.json": archive}
     for name, version in places.items():

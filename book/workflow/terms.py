@@ -14,7 +14,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.amsmath import amsmath_plugin
@@ -24,6 +23,7 @@ from mdit_py_plugins.myst_role import myst_role_plugin
 from mdit_py_plugins.substitution import substitution_plugin
 
 from book.workflow.myst import Block, blocks
+from medlib.yaml_text import parsed
 
 GLOSSARY = re.compile(
     r"^(`{3,})\{glossary\}[^\n]*\n(?P<inside>.*?)^\1 *$", re.DOTALL | re.MULTILINE
@@ -60,7 +60,7 @@ class Terms:
 
     def __init__(self, names: Sequence[str], words: Mapping[str, Any] | None = None) -> None:
         self.names = {name.lower(): name for name in names}
-        self.words = yaml.safe_load(WORDS.read_text("utf-8")) if words is None else words
+        self.words = parsed(WORDS.read_text("utf-8")) if words is None else words
 
     @classmethod
     def of(cls, page: str, words: Mapping[str, Any] | None = None) -> "Terms":

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from babel.messages.catalog import Catalog
 from nbformat import NotebookNode
 from sphinx.util.inventory import InventoryFile
@@ -37,6 +36,7 @@ from book.workflow.languages import SCHEME, Language
 from book.workflow.words import _
 from medlib import paths
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 ROOT = chapters.ROOT
 KEPT = ("book/references.bib", "book/_static/logo.svg")
@@ -194,7 +194,7 @@ def config(profile: str, language: Language, target: Path) -> dict[str, Any]:
 
 def contents(edition: Edition) -> dict[str, Any]:
     """Return the table of contents: translated pages, and the English ones by their address."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    toc = parsed((ROOT / "_toc.yml").read_text("utf-8"))
     say = edition.say(catalogues.CONTENTS)
     parts = [
         {"caption": say(part["caption"]), "chapters": _entries(edition, part["chapters"])}

@@ -13,13 +13,13 @@ from string import Template
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as Xml
 
-import yaml
 from markdown_it import MarkdownIt
 
 from book._ext.site_policy import meta as policy
 from book.workflow import catalogues, changed, languages
 from book.workflow.completed import UNRELEASED, VERSION
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 ATOM = "http://www.w3.org/2005/Atom"
@@ -146,7 +146,7 @@ def moved(path: Path, documents: Iterable[str]) -> dict[str, str]:
     """
     if not path.exists():
         return {}
-    found, known = yaml.safe_load(path.read_text("utf-8")) or {}, set(documents)
+    found, known = parsed(path.read_text("utf-8")) or {}, set(documents)
     for old, new in found.items():
         if not ADDRESS.fullmatch(old) or old in known:
             raise MedlibError(f"{path.name}: {old!r} is a page, or not of the form folder/name")

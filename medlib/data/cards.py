@@ -14,6 +14,7 @@ import yaml
 
 from medlib import paths
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 TASKS = ("binary", "multi-class", "ordinal", "multi-label")
 SPLITS = ("train", "val", "test")
@@ -195,7 +196,7 @@ def read_card(path: Path) -> Card:
         Where the file is not a card; the message names the file and the entry.
     """
     try:
-        entries = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        entries = parsed(path.read_text(encoding="utf-8"))
         if not isinstance(entries, dict):
             raise TypeError("it is no table of entries")
         _check_kinds(entries)
@@ -231,9 +232,6 @@ def _is_kind(value: object, kind: Any) -> bool:
 
 
 _KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast
 
 
 def _frozen(value: object) -> object:

@@ -20,6 +20,7 @@ from medlib import paths
 from medlib.data import archive, store
 from medlib.data.cards import Card, card, field_names, forget
 from medlib.data.loading import load
+from medlib.yaml_text import parsed
 
 _TASKS = {
     "binary-class": "binary",
@@ -139,7 +140,7 @@ def write_cards(folder: Path) -> list[Path]:
 
 
 def _update(path: Path, entries: Mapping[str, Any]) -> None:
-    kept = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = parsed(path.read_text(encoding="utf-8")) if path.is_file() else {}
     merged = {**kept, **entries}
     ordered = {key: merged[key] for key in field_names() if key in merged}
     path.write_text(render(ordered), encoding="utf-8")

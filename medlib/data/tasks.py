@@ -17,6 +17,7 @@ import yaml
 from medlib import paths
 from medlib.data.cards import TASKS, Card, cards
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 ASKS = ("disease", "region", "severity")
 LABELS = (*TASKS, "boxes", "outlines", "signal")
@@ -218,7 +219,7 @@ def _sets_of(path: Path) -> dict[str, PublicSet]:
 def _entries(path: Path) -> list[dict[str, Any]]:
     """Read the list of entries that a file holds."""
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = parsed(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise MedlibError(f"{path} cannot be read: {error}") from error
     if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
