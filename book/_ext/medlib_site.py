@@ -1,10 +1,4 @@
-"""Sphinx extension of the site: numbers by chapter, folds, buttons to the source, settings.
-
-Sphinx can number figures by chapter only where the table of contents is numbered from one; ours
-takes its numbers from the file names (book/workflow/chapters.py), so they are rewritten here, after
-Sphinx has counted. Nothing else of Sphinx's numbering is touched: captions, ``numref``, ``eq`` and
-the exercises read the rewritten table.
-"""
+"""Sphinx extension of the site: numbers by chapter, folds, buttons to the source, settings."""
 
 import hashlib
 import html
@@ -14,21 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from pybtex import plugin
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
+from book._ext import site_numbers, site_references
 from book._ext.site_images import copied, lighten, name_lighter, size_pictures
 from book._ext.site_policy import meta as policy
 from book._ext.site_text import first_paragraph
 from book.workflow import chapters, editions, languages
 from book.workflow.words import _
-
-Number = tuple[str | int, ...]
-Numbers = dict[str, dict[str, dict[str, Number]]]  # page -> kind -> id -> number
 
 THEME = {"show_toc_level": 2}
 FOLDED = "dropdown"  # class of the admonitions and solutions that begin closed
@@ -65,43 +56,12 @@ def number_title(app: Sphinx, document: str, source: list[str]) -> None:
         source[0] = re.sub(r"^# ", f"# {number} ", source[0], count=1, flags=re.MULTILINE)
 
 
-def renumber(document: str, counted: dict[str, dict[str, Number]]) -> dict[str, dict[str, Number]]:
-    """Number one page's figures, tables, equations and exercises: 3.5.1, 3.5.2, ...
-
-    Parameters
-    ----------
-    document : str
-        Sphinx's name of the page.
-    counted : dict
-        Sphinx's own numbers of the page, kind -> id -> number; only their order is used.
-
-    Returns
-    -------
-    dict
-        The same keys with the page's number in front; a page without one counts 1, 2, ...
-    """
-    number = chapters.document_number(document)
-    front = tuple(number.split(".")) if number else ()
-    return {
-        kind: {each: (*front, i) for i, each in enumerate(sorted(ids, key=ids.__getitem__), 1)}
-        for kind, ids in counted.items()
-    }
-
-
-def restore_counts(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Give Sphinx its own numbers back before it counts: it rewrites pages that differ."""
-    env.toc_fignumbers = getattr(env, "medlib_counted", env.toc_fignumbers)
-    return []
-
-
-def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Replace Sphinx's numbers and return the pages that must be written again for it.
+def write_quoting(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Return the pages that must be written again because what they quote has changed.
 
     A number or a title that changed may be quoted on any page, and all pages name the style sheet
     with its digest, so then all pages are written.
     """
-    env.medlib_counted = env.toc_fignumbers
-    env.toc_fignumbers = {page: renumber(page, ids) for page, ids in env.medlib_counted.items()}
     quoted, before = _quoted(env), getattr(env, "medlib_quoted", None)
     env.medlib_quoted = quoted
     return sorted(env.found_docs) if before is not None and _differs(before, quoted) else []
@@ -285,23 +245,17 @@ def lighten_pictures(app: Sphinx, error: Exception | None) -> None:
         lighten(Path(app.outdir) / app.builder.imagedir, app.builder.images.values())
 
 
-def remember_backend() -> None:
-    """Let pybtex find its plain text once: it searches all installed packages at each citation."""
-    group, name = "pybtex.backends", "plaintext"
-    plugin.register_plugin(group, name, plugin.find_plugin(group, name), force=True)
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    remember_backend()
+    site_numbers.setup(app)
+    site_references.setup(app)
     app.add_node(fold, html=(visit_fold, depart_fold))
     app.add_node(fold_title, html=(visit_fold_title, depart_fold_title))
     app.add_post_transform(Fold)
     app.connect("config-inited", theme_settings)
     app.connect("env-get-outdated", read_again)
     app.connect("source-read", number_title)
-    app.connect("env-get-updated", restore_counts, priority=400)
-    app.connect("env-get-updated", number_by_chapter, priority=600)
+    app.connect("env-get-updated", write_quoting, priority=600)  # when the numbers are known
     app.connect("warn-missing-reference", forgive_unfinished)
     app.connect("html-page-context", finish_page, priority=600)
     app.connect("build-finished", remove_old_pages)
@@ -310,4 +264,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_css_file("medlib-print.css", priority=901, media="print")
     app.add_js_file("medlib.js", loading_method="defer")
     app.add_js_file("medlib-tables.js", loading_method="defer")
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "env_version": 1,  # of what it keeps with the pages that were read
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }
