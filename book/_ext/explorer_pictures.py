@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from medlib import data
-from medlib.plots.images import check_publishable
 
 COLUMNS = 26
 FOLDER = "_images"  # where Sphinx keeps the pictures of the pages
@@ -59,6 +58,8 @@ def write_sheet(name: str, path: Path) -> None:
     MedlibError
         Where the data cannot be had, or their licence does not allow it.
     """
+    from medlib.plots.images import check_publishable  # loads Matplotlib
+
     loaded = data.load(name)
     check_publishable(loaded)
     path.parent.mkdir(parents=True, exist_ok=True)

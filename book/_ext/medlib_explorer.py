@@ -25,8 +25,6 @@ from book._ext import explorer_pictures
 from medlib import paths
 from medlib.errors import MedlibError
 from medlib.evaluate import Scores, read_scores
-from medlib.plots.decisions import confusion_counts
-from medlib.thresholds import decided
 
 LOGGER = logging.getLogger(__name__)
 SHARED = "medlib-parts.js"
@@ -225,6 +223,8 @@ def _table(task: Task, many: list[Scores]) -> str:
 
 
 def _rows(task: Task, many: list[Scores]) -> Iterator[str]:
+    from medlib.thresholds import decided  # loads SciPy, which a build without the page spares
+
     for model, each in zip(MODELS, many, strict=True):
         for cut in THRESHOLDS:
             acted = decided(each, cut, positive=task.positive)
@@ -234,6 +234,8 @@ def _rows(task: Task, many: list[Scores]) -> Iterator[str]:
 
 def _cells(acted: Scores) -> list[str]:
     """Return the cells of one threshold: the four counts, sensitivity, specificity."""
+    from medlib.plots.decisions import confusion_counts  # loads Matplotlib
+
     (clear, alarms), (missed, found) = confusion_counts(acted.labels, acted.probabilities).tolist()
     shares = (acted.value("sensitivity"), acted.value("specificity"))
     return [*map(str, (found, missed, alarms, clear)), *map(rounded, shares)]

@@ -14,9 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import yaml
 
 from book.workflow import changed, chapters, clocks, fingerprint, kept, rescoring, source, tied
 from book.workflow.plainly import FULL, plainly
@@ -24,6 +23,7 @@ from book.workflow.progress import Progress, clock
 from medlib import leftovers, paths, results
 from medlib.errors import MedlibError
 from medlib.profiles import profile_named
+from medlib.yaml_text import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = (
@@ -69,12 +69,14 @@ def build(
             return 0
         started = time.monotonic()
         sweep_folders(profile)
-        failed = run_gates()
-        get_data(profile)  # before the fingerprints, which name the data that are here
-        for stem in stems:
-            fingerprint.write(stem, profile, seed, device)
-        key = state_key(profile, only, seed, device)  # a change that comes later is not built
-        failed += run_chapters(stems, profile, cores, seed, device, executor)
+        with ThreadPoolExecutor(1) as beside:
+            gates = beside.submit(run_gates)  # they print what they find, and stop nothing
+            get_data(profile)  # before the fingerprints, which name the data that are here
+            for stem in stems:
+                fingerprint.write(stem, profile, seed, device)
+            key = state_key(profile, only, seed, device)  # a change that comes later is not built
+            failed = run_chapters(stems, profile, cores, seed, device, executor)
+            failed = gates.result() + failed
         show_verdicts(profile)
         failed += build_site(profile, only)
         print(f"\nTook {clock(time.monotonic() - started)}. {where_to_open(profile, only)}")
@@ -128,10 +130,17 @@ def sweep_folders(profile: str) -> None:
 
 def run_gates() -> list[str]:
     """Run the static checks that guard the build: claims, prose, the lock on the test labels."""
+    command = [sys.executable, "-m"]
+    running = [
+        subprocess.Popen(
+            [*command, f"book.workflow.{gate}"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        for gate in GATES
+    ]
     failed = []
-    for gate in GATES:
-        done = subprocess.run([sys.executable, "-m", f"book.workflow.{gate}"], cwd=ROOT)
-        if done.returncode:
+    for gate, process in zip(GATES, running, strict=True):
+        print(process.communicate()[0], end="", flush=True)
+        if process.returncode:
             failed.append(f"gate '{gate}' (its findings stand above)")
     return failed
 
@@ -184,7 +193,7 @@ def placed(cores: int, executor: Path | None) -> tuple[int, list[str]]:
     config = executor.absolute() / "config.yaml"
     if not config.is_file():
         raise MedlibError(f"no profile of Snakemake at {executor}: it needs a file config.yaml")
-    jobs = yaml.safe_load(config.read_text("utf-8")).get("jobs", cores)
+    jobs = parsed(config.read_text("utf-8")).get("jobs", cores)
     return int(jobs), ["--profile", str(config.parent)]
 
 

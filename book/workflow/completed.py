@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pybtex.database import Entry, parse_file
 
-from book.workflow import chapters, licences
+from book.workflow import chapters, kept, licences
 from book.workflow.words import _
 
 MARKER = "<!-- completed when the site is staged -->"
@@ -43,11 +44,8 @@ def completed(documents: Mapping[str, str], root: Path = chapters.ROOT) -> dict[
 
 def counts(root: Path = chapters.ROOT) -> str:
     """Count the bibliography: works, identifiers, kinds of checks, days."""
-    entries = list(parse_file(str(root / "book" / "references.bib")).entries.values())
-    by = Counter(_identifier(entry) for entry in entries)
-    days = sorted(entry.fields["checked_date"] for entry in entries)
-    years = sorted(int(entry.fields["year"]) for entry in entries)
-    read = sum("stored" in entry.fields["checked_how"] for entry in entries)
+    path = root / "book" / "references.bib"
+    found = kept.of_file("counts/references", path, lambda: _counted(path))
     return _(
         "There are {works} works, from {first_year} to {last_year}. {doi} have a DOI, {arxiv} an "
         "arXiv number and no DOI, and {other} neither: for these the entry gives the address of "
@@ -56,17 +54,26 @@ def counts(root: Path = chapters.ROOT) -> str:
         "copy that was read, of the work, of its first page or abstract or of a record of it; the "
         "others rest on independent citations. These numbers are counted from the bibliography "
         "each time the site is built."
-    ).format(
-        works=len(entries),
-        first_year=years[0],
-        last_year=years[-1],
-        doi=by["doi"],
-        arxiv=by["arXiv"],
-        other=by["other"],
-        first_day=days[0],
-        last_day=days[-1],
-        read=read,
-    )
+    ).format(**found)
+
+
+def _counted(path: Path) -> dict[str, Any]:
+    """Return the numbers that `counts` puts into words."""
+    entries = list(parse_file(str(path)).entries.values())
+    by = Counter(_identifier(entry) for entry in entries)
+    days = sorted(entry.fields["checked_date"] for entry in entries)
+    years = sorted(int(entry.fields["year"]) for entry in entries)
+    return {
+        "works": len(entries),
+        "first_year": years[0],
+        "last_year": years[-1],
+        "doi": by["doi"],
+        "arxiv": by["arXiv"],
+        "other": by["other"],
+        "first_day": days[0],
+        "last_day": days[-1],
+        "read": sum("stored" in entry.fields["checked_how"] for entry in entries),
+    }
 
 
 def notes(root: Path = chapters.ROOT) -> str:

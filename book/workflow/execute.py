@@ -11,16 +11,19 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
-from book.workflow import chapters, source
+from book.workflow import chapters, kept, source
 from medlib import paths
 from medlib.results import read_json, write_text
 
 PARAMETERS = ("profile", "seed", "device")
+SEEN_BY_TORCH = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "ATEN_CPU_CAPABILITY")
 TIMEOUT = 3600  # seconds a cell; no chapter comes near it, but a hang must end
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn", "scikit-image", "papermill")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -173,17 +176,35 @@ def _provenance(stem: str, build: Path) -> dict:
 
 def hardware() -> dict:
     """Describe the machine: processor, cores, threads used, GPU, platform."""
-    import torch
-
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    known = kept.kept("hardware", kept.digest(*_machine()), _seen_by_torch)
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "gpu": gpu,
+        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or known["threads"],
+        "instructions": known["instructions"],
+        "gpu": known["gpu"],
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _seen_by_torch() -> dict[str, Any]:
+    """Return what PyTorch says of the machine: to load it takes longer than all else here."""
+    import torch
+
+    return {
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def _machine() -> Iterator[str]:
+    """Yield what decides what PyTorch sees: the machine and its start, its devices, settings."""
+    yield from (platform.node(), _processor(), str(os.cpu_count()), metadata.version("torch"))
+    started = Path("/proc/sys/kernel/random/boot_id")
+    yield started.read_text("utf-8") if started.exists() else ""
+    yield " ".join(sorted(path.name for path in Path("/dev").glob("nvidia*")))
+    yield from (os.environ.get(name, "") for name in SEEN_BY_TORCH)
 
 
 def _processor() -> str:

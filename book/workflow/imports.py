@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from book.workflow import kept
+
 PACKAGE = "medlib"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,8 +50,13 @@ def reached(code: str) -> set[str]:
 @cache
 def _named_by(name: str) -> frozenset[str]:
     """Return the modules that a module names; read once, however many chapters reach it."""
-    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
-    return frozenset(_direct(tree, name)) | _loaded_by_name(tree, name)
+    path = modules()[name]
+
+    def read() -> list[str]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return sorted({*_direct(tree, name), *_loaded_by_name(tree, name)})
+
+    return frozenset(kept.of_file(f"names/{name}", path, read))
 
 
 def _loaded_by_name(tree: ast.Module, name: str) -> set[str]:
@@ -117,7 +124,9 @@ def _known(name: str) -> Iterator[str]:
 @cache
 def module_hash(name: str) -> str:
     """Hash what a module does: its syntax tree without docstrings, comments and layout."""
-    return code_hash(modules()[name].read_text(encoding="utf-8"))
+    path = modules()[name]
+    found: str = kept.of_file(f"digests/{name}", path, lambda: code_hash(path.read_text("utf-8")))
+    return found
 
 
 def code_hash(code: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import gc
 import shutil
 import sys
 import warnings
@@ -14,6 +15,7 @@ from medlib import paths
 
 UNFINISHED = ".site-unfinished"
 MADE = ("html", "doctrees*", "jupyter_execute")
+OBJECTS = 200_000  # new ones before Python looks for garbage; what Sphinx loads lives to the end
 
 
 def build(profile: str, *, partial: bool = False) -> int:
@@ -49,6 +51,7 @@ def _run(source: Path, target: Path, doctrees: Path, *, partial: bool) -> int:
 
     # sphinx-external-toc asks every object in memory for its class, and torch warns of some
     warnings.filterwarnings("ignore", "`torch.distributed.reduce_op`", FutureWarning)
+    gc.freeze()  # what is loaded by now stays; the same extension looks at every object
     clocks.set_back([source])
     clocks.forget_if_ahead(doctrees)
     status = build_sphinx(
@@ -94,7 +97,10 @@ def main() -> int:
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--partial", action="store_true")
     args = parser.parse_args()
-    return build(args.profile, partial=args.partial)
+    gc.set_threshold(OBJECTS, 20, 100)
+    failed = build(args.profile, partial=args.partial)
+    gc.freeze()  # else Python looks through all pages at the end, which takes seconds
+    return failed
 
 
 if __name__ == "__main__":

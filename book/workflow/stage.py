@@ -8,6 +8,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from book.workflow import (
 )
 from medlib import paths
 from medlib.errors import MedlibError
+from medlib.yaml_text import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = (
@@ -69,7 +71,7 @@ def stage(profile: str, readings: Mapping[str, reading.Reading] | None = None) -
     readings = reading.survey(ROOT) if readings is None else readings
     lines = reading.lines(readings, linked=reading.PLACE in chapters.contents())
     ends = _ends()
-    wanted = dict(_files(profile, pages, lines, ends))
+    wanted = dict(_files(profile, target, pages, lines, ends))
     texts = {name[:-3]: text.decode() for name, text in wanted.items() if name.endswith(".md")}
     texts |= completed.completed(texts)
     texts |= stress.filled(texts) | estimate.filled(texts)
@@ -100,7 +102,11 @@ def _ends() -> dict[str, str]:
 
 
 def _files(
-    profile: str, pages: list[Path], lines: Mapping[str, str], ends: Mapping[str, str]
+    profile: str,
+    target: Path,
+    pages: list[Path],
+    lines: Mapping[str, str],
+    ends: Mapping[str, str],
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every staged file as (relative path, content)."""
     yield "_config.yml", dumped(config(profile))
@@ -111,55 +117,97 @@ def _files(
             yield f"book/{inside.as_posix()}", path.read_bytes()
     for path in pages:
         yield f"book/{path.name}", path.read_bytes()
-    notebooks = {each.document: executed(each, profile) for each in chapters.chapters()}
-    yield from _with_terms(notebooks)
+    texts = {each.document: texts_of(each, profile) for each in chapters.chapters()}
+    yield from _with_terms(texts)
     found = report.verdicts(profile)
     for chapter in chapters.chapters():
         counts = Counter(item.status for item in found if item.chapter == chapter.stem)
         below = "\n\n".join(filter(None, (lines.get(chapter.document), banners.badge(counts))))
-        end = ends.get(chapter.document, "")
-        content = notebook_page(notebooks[chapter.document], chapter, profile, below, end)
-        yield f"notebooks/{chapter.stem}.ipynb", content
+        added = Added(texts[chapter.document], below, ends.get(chapter.document, ""))
+        path = target / "notebooks" / f"{chapter.stem}.ipynb"
+        yield f"notebooks/{chapter.stem}.ipynb", _staged_before(chapter, profile, added, path)
 
 
-def _with_terms(notebooks: dict[str, NotebookNode]) -> Iterator[tuple[str, bytes]]:
-    """Link the glossary's terms in the chapters, and yield the prose pages with theirs."""
+@dataclass(frozen=True)
+class Added:
+    """What the stage gives a chapter: prose with terms, lines below its title, and its end."""
+
+    texts: list[str]
+    below: str
+    end: str
+
+
+def texts_of(chapter: chapters.Chapter, profile: str) -> list[str]:
+    """Return the texts of a chapter's Markdown cells; read again where it was executed anew."""
+
+    def read() -> list[str]:
+        return [cell.source for cell in _prose(executed(chapter, profile))]
+
+    key = kept.digest(_file(chapter, profile).read_bytes(), kept.code_digest())
+    found: list[str] = kept.kept(f"texts/{profile}/{chapter.stem}", key, read)
+    return found
+
+
+def _staged_before(chapter: chapters.Chapter, profile: str, added: Added, path: Path) -> bytes:
+    """Return a chapter's page; the one that was staged, where it would become the same."""
+    made: list[bytes] = []
+
+    def make() -> bytes:
+        notebook = executed(chapter, profile)
+        for cell, text in zip(_prose(notebook), added.texts, strict=True):
+            cell.source = text
+        return notebook_page(notebook, chapter, profile, added.below, added.end)
+
+    def digest_of_page() -> str:
+        made.append(make())
+        return kept.digest(made[0])
+
+    key = kept.digest(
+        _file(chapter, profile).read_bytes(),
+        json.dumps([chapter.number, _stamp(chapter, profile), asdict(added), chapters.contents()]),
+        kept.code_digest(),
+    )
+    wanted = kept.kept(f"pages/{profile}/{chapter.stem}", key, digest_of_page)
+    staged = path.read_bytes() if path.exists() and not made else b""
+    if staged and kept.digest(staged) == wanted:
+        return staged
+    return made[0] if made else make()
+
+
+def _prose(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def _with_terms(texts: dict[str, list[str]]) -> Iterator[tuple[str, bytes]]:
+    """Link the glossary's terms in the texts of chapters, and yield the prose pages with theirs."""
     glossary = ROOT / f"{first_uses.DOCUMENT}.md"
     if not glossary.exists():
         return
-    cells = {
-        document: [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-        for document, notebook in notebooks.items()
-    }
     pages = [
         page
         for document in chapters.contents()
-        if document not in WITHOUT_TERMS and (page := _page(document, cells))
+        if document not in WITHOUT_TERMS and (page := _page(document, texts))
     ]
     text = first_uses.weave(pages, glossary.read_text("utf-8"), kept.kept)
     yield f"{first_uses.DOCUMENT}.md", text.encode()
     for page in pages:
-        if page.document not in cells:
+        if page.document not in texts:
             yield f"{page.document}.md", page.texts[0].encode()
-            continue
-        for cell, content in zip(cells[page.document], page.texts, strict=True):
-            cell.source = content
 
 
-def _page(document: str, cells: dict[str, list[NotebookNode]]) -> first_uses.Page | None:
+def _page(document: str, texts: dict[str, list[str]]) -> first_uses.Page | None:
     """Return a page with its texts; none for a page that the workflow writes."""
     file = ROOT / f"{document}.md"
     if not file.exists():
         return None
     number = chapters.document_number(document)
     title = f"{number or ''} {chapters.title_of(file)}".strip()
-    texts = [cell.source for cell in cells.get(document, ())] or [file.read_text("utf-8")]
-    return first_uses.Page(document, title, texts)
+    return first_uses.Page(document, title, texts.get(document) or [file.read_text("utf-8")])
 
 
 def config(profile: str) -> dict[str, Any]:
     """Return the configuration with what only this run knows."""
-    found = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    found = parsed((ROOT / "_config.yml").read_text("utf-8"))
     found["repository"]["url"] = chapters.repository_url()
     found["sphinx"]["local_extensions"] = {name: str(ROOT / "book" / "_ext") for name in EXTENSIONS}
     found["sphinx"]["config"] |= {
@@ -186,20 +234,30 @@ def _timed(
 
 def executed(chapter: chapters.Chapter, profile: str) -> NotebookNode:
     """Return the executed chapter, or its source where it was not executed."""
-    executed = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
-    if not executed.exists():
-        return source.read(chapter.source)
+    path = _file(chapter, profile)
+    if path == chapter.source:
+        return source.read(path)
     try:
-        notebook = jupytext.read(executed)
+        notebook = jupytext.read(path)
         nbformat.validate(notebook)
     except OSError:
         raise
     except Exception as error:  # of a damaged file, anything
         raise MedlibError(
-            f"{executed} is no notebook, or is damaged ({source.first_line(error)}): delete it and "
+            f"{path} is no notebook, or is damaged ({source.first_line(error)}): delete it and "
             f"stamps/{chapter.stem}.json beside its folder, and run make book again"
         ) from error
     return notebook
+
+
+def _file(chapter: chapters.Chapter, profile: str) -> Path:
+    """Return the file of the executed chapter, or that of its source where there is none."""
+    path = paths.build_dir(profile) / "executed" / f"{chapter.stem}.ipynb"
+    return path if path.exists() else chapter.source
+
+
+def _stamp(chapter: chapters.Chapter, profile: str) -> dict[str, Any]:
+    return _read_json(paths.build_dir(profile) / "stamps" / f"{chapter.stem}.json")
 
 
 def notebook_page(
@@ -209,7 +267,7 @@ def notebook_page(
 
     The lines below its title are added here, after the execution, which they could else invalidate.
     """
-    stamp = _read_json(paths.build_dir(profile) / "stamps" / f"{chapter.stem}.json")
+    stamp = _stamp(chapter, profile)
     below = "\n\n".join(filter(None, (line, banners.top(stamp, profile))))
     _number(notebook, chapter.number, below)
     if solutions_page.DOCUMENT in chapters.contents():

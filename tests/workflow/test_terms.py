@@ -177,11 +177,8 @@ def woven() -> tuple[dict[str, list[str]], dict[str, list[str]], str]:
         name: [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
         for name, notebook in notebooks.items()
     }
-    files = {name.removesuffix(".md"): text.decode() for name, text in stage._with_terms(notebooks)}
-    after = {
-        name: [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-        for name, notebook in notebooks.items()
-    }
+    after = {name: list(texts) for name, texts in before.items()}
+    files = {name.removesuffix(".md"): text.decode() for name, text in stage._with_terms(after)}
     glossary = files.pop(first_uses.DOCUMENT)
     for name, text in files.items():
         before[name] = [(chapters.ROOT / f"{name}.md").read_text("utf-8")]
