@@ -37,7 +37,8 @@ def recall(app: Sphinx, env: BuildEnvironment) -> None:
     made_by = [metadata.version(name) for name in MADE_BY]
     same = getattr(env, "medlib_references", None) == made_by
     env.medlib_references = made_by
-    citations = env.get_domain("cite").data["citations"] if same else ()
+    domain = env.domains.get("cite")  # not there in a book without a bibliography
+    citations = domain.data["citations"] if same and domain else ()
     Remembered.kept = {
         (each.formatted_entry.label, each.entry.key): (each.entry, each.formatted_entry)
         for each in citations
