@@ -144,7 +144,7 @@ def _font_file(file: str) -> Path:
 
 @cache
 def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(_font_file(file), size)
+    return ImageFont.truetype(str(_font_file(file)), size)  # Pillow 10.1 takes no Path
 
 
 @cache

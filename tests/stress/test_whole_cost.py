@@ -1,5 +1,6 @@
 """What the whole book costs: from nothing, again, and after a change of one page or one chapter."""
 
+import json
 import os
 import re
 import statistics
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from book.workflow import chapters
 from book.workflow.chapters import ROOT
 from medlib import results
 
@@ -19,6 +21,19 @@ WORDS = "\n\nA sentence that a test added, number {number}.\n"
 PAGE = "book/contributing.md"
 CHAPTER = "04-06-testing-once"
 REPEATS = 3
+SLOWEST = 5  # chapters whose time is looked into
+PROFILED = """\
+import cProfile, json, pstats, sys
+import matplotlib
+from book.workflow import chapters, source
+matplotlib.use("agg")
+code = source.code(source.read(chapters.chapter(sys.argv[1]).source))
+profile = cProfile.Profile()
+names = {"__name__": "__main__", "display": lambda *shown, **how: None}
+profile.runcall(exec, compile(code, sys.argv[1], "exec"), names)
+entries = pstats.Stats(profile).stats.items()
+print("\\n" + json.dumps([[file, name, entry[2]] for (file, _line, name), entry in entries]))
+"""
 
 
 class Book:
@@ -104,6 +119,39 @@ def test_one_chapter(restored: Book, finding):
     finding("cost", "`make book` after a change of one chapter, beyond the chapter's own seconds",
             f"{seconds:.1f} s", bar="10 s", held=seconds <= 10)  # fmt: skip
     assert seconds <= 10
+
+
+def test_where_the_slowest_chapters_spend_their_time(clone: Book, finding, tmp_path):
+    """Execute each under a profiler, away from the results of the book."""
+    stamps = [results.read_json(path) for path in clone.root.glob("_build/cpu/stamps/*.json")]
+    stamps.sort(key=lambda stamp: -stamp["processor_seconds"])
+    for stem in [stamp["chapter"] for stamp in stamps[:SLOWEST]]:
+        entries = profiled(clone, stem, tmp_path)
+        total = sum(seconds for _file, _name, seconds in entries)
+        own = sum(seconds for file, _name, seconds in entries if "/medlib/" in file)
+        largest = sorted(entries, key=lambda entry: -entry[2])[:3]
+        shares = [f"{seconds / total:.0%} {readable(name)}" for _file, name, seconds in largest]
+        what = f"Where {chapters.chapter(stem).title}, one of the slowest chapters, spends its time"
+        value = f"{', '.join(shares)}; {own / total:.0%} code of `medlib` itself"
+        finding("cost", what, f"{value}; {total:.0f} s under the profiler")
+        assert own < total / 2, value
+
+
+def profiled(book: Book, stem: str, folder: Path) -> list[tuple[str, str, float]]:
+    """Return file, name and own seconds of each function that a chapter calls."""
+    env = os.environ | {"PYTHONPATH": str(book.root), "OMP_NUM_THREADS": "1"}
+    env["MEDLIB_BUILD"] = str(folder / "build")
+    words = [sys.executable, "-c", PROFILED, stem]
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: list[tuple[str, str, float]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def readable(name: str) -> str:
+    """Return the last name in what the profiler calls a function."""
+    words = re.findall(r"[A-Za-z_]\w*", name.split(" of ")[0])
+    return f"`{words[-1]}`"
 
 
 def rebuilt(book: Book, name: str, executed: int) -> Iterator[float]:
