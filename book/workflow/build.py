@@ -32,6 +32,7 @@ INPUTS = (
 )  # fmt: skip
 GATES = ("lint", "lock_check")
 SWEPT = ("artefacts", "executed", "fingerprints", "generated", "results", "scores", "stamps")
+POLL = 0.1  # seconds
 ROOM = 10 * 2**20  # bytes; with less left, a failed chapter most likely wanted more
 
 
@@ -171,12 +172,15 @@ def run_chapters(
         return _problems(stems, profile)
     progress = Progress(folder / "stamps", todo, cores)
     print(f"about {clock(progress.remaining())}, {cores} at a time")
-    code = _snakemake(needs, profile, where, seed, device, progress)
+    if len(todo) == 1 and executor is None:  # nothing to schedule
+        code, what = _alone(todo[0], profile, seed, device, progress), "the executor"
+    else:
+        code, what = _snakemake(needs, profile, where, seed, device, progress), "Snakemake"
     problems = _problems(stems, profile)
     if problems and shutil.disk_usage(folder).free < ROOM:
         problems.append(FULL.format(where=f" ({_short(folder)})"))
     if code and not problems:
-        problems.append(f"Snakemake ended with {code}: see {_short(folder / 'logs/snakemake.log')}")
+        problems.append(f"{what} ended with {code}: see {_short(folder / 'logs')}")
     return problems
 
 
@@ -234,6 +238,18 @@ def where_to_open(profile: str, only: str | None) -> str:
     return f"Open {page}\nor: make serve PROFILE={profile}, then http://localhost:8000"
 
 
+def _alone(stem: str, profile: str, seed: int, device: str, progress: Progress) -> int:
+    """Execute one chapter as the Snakefile would, without what schedules many."""
+    folder = paths.build_dir(profile)
+    stamp, log = folder / "stamps" / f"{stem}.json", folder / "logs" / f"{stem}.log"
+    stamp.unlink(missing_ok=True)  # an old one would say that all went well
+    command = [
+        sys.executable, "-m", "book.workflow.execute", stem,
+        "--profile", profile, "--seed", str(seed), "--device", device,
+    ]  # fmt: skip
+    return _followed(command, log, progress, os.environ | {"OMP_NUM_THREADS": "1"}, patience=3)
+
+
 def _snakemake(
     needs: dict[str, list[str]],
     profile: str,
@@ -244,20 +260,28 @@ def _snakemake(
 ) -> int:
     """Run Snakemake with its state below ``_build``; Ctrl-C stops it and loses nothing."""
     folder = paths.build_dir(profile)
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
     command = snakemake(
         where, f"profile={profile}", f"seed={seed}", f"device={device}",
         f"chapters={','.join(needs)}", f"predecessors={json.dumps(needs)}",
     )  # fmt: skip
     environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / ".cache")}
-    with (folder / "logs" / "snakemake.log").open("w") as log:
-        process = tied.start(command, env=environment, log=log)
+    patience = 3 if "--cores" in where else 60  # a cluster cancels jobs
+    return _followed(command, folder / "logs" / "snakemake.log", progress, environment, patience)
+
+
+def _followed(
+    command: list[str], path: Path, progress: Progress, environment: dict[str, str], patience: float
+) -> int:
+    """Run a command that executes chapters, with its log, and show how far it has come."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as log:
+        process = tied.start(command, cwd=ROOT, env=environment, log=log)
         try:
             while process.poll() is None:
                 progress.poll()
-                time.sleep(0.3)
+                time.sleep(POLL)
         except KeyboardInterrupt:
-            tied.stop(process, patience=3 if "--cores" in where else 60)  # a cluster cancels jobs
+            tied.stop(process, patience=patience)
             raise
     progress.poll()
     return process.returncode
