@@ -98,7 +98,7 @@ def _build(book: books.TinyBook, said: str) -> float:
 
 STAMP = """
 import json, os, shutil
-from book.workflow import chapters, fingerprint, source
+from book.workflow import chapters, execute, fingerprint, source
 from medlib import paths, results
 import nbformat
 build = paths.build_dir("fast")
@@ -106,10 +106,10 @@ for chapter in chapters.chapters():
     fingerprint.write(chapter.stem, "fast", 0, "auto")
     notebook = source.read(chapter.source)
     results.write_text(build / "executed" / f"{chapter.stem}.ipynb", nbformat.writes(notebook))
-    stamp = {"chapter": chapter.stem, "profile": "fast", "status": "ok", "error": None,
-             "missing": [], "synthetic": False, "seconds": 1.0, "processor_seconds": 1.0,
-             "peak_memory_mb": 1, "started": "2026-01-01T00:00:00+00:00", "versions": {},
-             "hardware": {"cpu": "none", "cores": 1, "threads": 1}}
+    stamp = {"chapter": chapter.stem, "profile": "fast", "seed": 0, "device": "auto",
+             "status": "ok", "error": None, "seconds": 1.0, "processor_seconds": 1.0,
+             "peak_memory_mb": 1, "started": "2026-01-01T00:00:00+00:00",
+             **execute._provenance(chapter.stem, build)}
     results.write_text(build / "stamps" / f"{chapter.stem}.json", json.dumps(stamp))
 shutil.rmtree(paths.build_dir("kept"))
 """
