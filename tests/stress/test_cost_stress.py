@@ -37,9 +37,10 @@ def test_cost_grows_with_the_chapters(tmp_path, finding):
             costs[number].append(_rebuilt(book))
     medians = [statistics.median(costs[number]) for number in NUMBERS]
     slope, fixed = np.polyfit(NUMBERS, medians, 1)
-    bent = max(abs(fixed + slope * n - m) / m for n, m in zip(NUMBERS, medians, strict=True))
+    off = (abs(fixed + slope * n - m) / m for n, m in zip(NUMBERS, medians, strict=True))
+    bent = float(max(off))
     shown = ", ".join(f"{m:.1f} s for {n}" for n, m in zip(NUMBERS, medians, strict=True))
-    value = f"{shown}: {fixed:.1f} s and {slope:.2f} s a chapter, at most {bent:.0%} off that line"
+    value = f"{shown}: {fixed:.1f} s and {slope:.2f} s a chapter, at most {100 * bent:.0f} % off that line"
     what = "Processor time of the site and all bookkeeping, 10, 20 and 40 chapters"
     finding("cost", what, value, bar="a line within 10 %", held=bent <= BENT)
     assert bent <= BENT, value
