@@ -598,7 +598,7 @@ def test_quiet_by_default_and_a_bar_where_asked(capfd):
     with redirect_stderr(io.StringIO()) as shown:
         fit(network(data), data, QUICK.capped(3), progress=True)
     assert "3/3" in shown.getvalue()
-    assert "val_auc" in shown.getvalue()
+    assert "val_loss" in shown.getvalue()  # what comes after it may be cut at the width
 
 
 def test_mixed_precision_learns_too():
