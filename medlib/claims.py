@@ -9,7 +9,6 @@ from typing import Any
 
 from medlib import paths
 from medlib.errors import MedlibError
-from medlib.yaml_text import parsed
 
 KINDS = ("score", "difference", "validation", "count")
 ID_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -167,6 +166,8 @@ def _read_claims(path: Path, changed: int) -> Mapping[str, Claim]:
 
 def _entries(path: Path) -> list[Any]:
     import yaml
+
+    from medlib.yaml_text import parsed
 
     try:
         content = parsed(path.read_text(encoding="utf-8"))
