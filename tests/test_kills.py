@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from book.workflow import site
 from medlib import cli, paths, results
@@ -46,16 +45,13 @@ def command(folder):
     return [*words, "--device", "cpu", "--resume", "--out", str(folder)]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture
+def undisturbed(tmp_path_factory, one_thread):
     """What a training ends with that nobody kills."""
     folder = tmp_path_factory.mktemp("undisturbed") / "out"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as those that are killed: another number rounds otherwise
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("medlib.run._active", None)
         assert cli.main(command(folder)) == 0
-    torch.set_num_threads(threads)
     return kills.trained(folder)
 
 

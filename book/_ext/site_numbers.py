@@ -6,8 +6,6 @@ which it loads every page that it has ever read: here each page is counted when 
 Captions, ``numref``, ``eq`` and the exercises read the table that Sphinx would have made.
 """
 
-from typing import Any
-
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
@@ -99,5 +97,5 @@ def setup(app: Sphinx) -> None:
     app.add_env_collector(Counter)
 
 
-def _none(collector: TocTreeCollector, env: BuildEnvironment) -> list[Any]:
+def _none(collector: TocTreeCollector, env: BuildEnvironment) -> list[str]:
     return []

@@ -131,12 +131,10 @@ def sweep_folders(profile: str) -> None:
 
 def run_gates() -> list[str]:
     """Run the static checks that guard the build: claims, prose, the lock on the test labels."""
-    command = [sys.executable, "-m"]
+    commands = ([sys.executable, "-m", f"book.workflow.{gate}"] for gate in GATES)
     running = [
-        subprocess.Popen(
-            [*command, f"book.workflow.{gate}"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        for gate in GATES
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for command in commands
     ]
     failed = []
     for gate, process in zip(GATES, running, strict=True):

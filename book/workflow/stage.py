@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,28 +151,22 @@ def texts_of(chapter: chapters.Chapter, profile: str) -> list[str]:
 
 def _staged_before(chapter: chapters.Chapter, profile: str, added: Added, path: Path) -> bytes:
     """Return a chapter's page; the one that was staged, where it would become the same."""
-    made: list[bytes] = []
 
-    def make() -> bytes:
+    @cache
+    def page() -> bytes:
         notebook = executed(chapter, profile)
         for cell, text in zip(_prose(notebook), added.texts, strict=True):
             cell.source = text
         return notebook_page(notebook, chapter, profile, added.below, added.end)
-
-    def digest_of_page() -> str:
-        made.append(make())
-        return kept.digest(made[0])
 
     key = kept.digest(
         _file(chapter, profile).read_bytes(),
         json.dumps([chapter.number, _stamp(chapter, profile), asdict(added), chapters.contents()]),
         kept.code_digest(),
     )
-    wanted = kept.kept(f"pages/{profile}/{chapter.stem}", key, digest_of_page)
-    staged = path.read_bytes() if path.exists() and not made else b""
-    if staged and kept.digest(staged) == wanted:
-        return staged
-    return made[0] if made else make()
+    wanted = kept.kept(f"pages/{profile}/{chapter.stem}", key, lambda: kept.digest(page()))
+    staged = path.read_bytes() if path.exists() else b""
+    return staged if kept.digest(staged) == wanted else page()
 
 
 def _prose(notebook: NotebookNode) -> list[NotebookNode]:

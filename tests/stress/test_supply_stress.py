@@ -67,7 +67,8 @@ def test_a_newcomer_without_network_and_data_gets_every_chapter(tmp_path, findin
     what = "Chapters executed in profile `fast` without a network and without any data set"
     value = f"{well} of {len(stems)}"
     finding("supply", what, value, bar="all", held=well == len(stems))
-    strangers = [each for each in asked if not any(host in each for host in hosts_of_data())]
+    known = hosts_of_data()
+    strangers = [each for each in asked if not any(host in each for host in known)]
     what = "Machines that their kernels tried to reach, beside those that the data cards name"
     finding("supply", what, f"{len(strangers)}", bar="none", held=not strangers)
     assert well == len(stems), done.stdout[-3000:] + done.stderr[-2000:]
